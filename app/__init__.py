@@ -1,0 +1,59 @@
+"""Nextseat: waitlists and automations for training providers.
+
+`create_app()` is the one place where the parts are wired together.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from flask import Flask
+
+from app import models
+from app.extensions import babel, db, migrate
+from app.models.engine import database_url
+from app.models.rules import Environment, Rules
+from app.ops import cli, health
+from config import Settings, load
+
+__all__ = ["create_app", "db", "models"]
+
+
+def create_app(settings: Settings | None = None, role: str = "web") -> Flask:
+    """The application of one process; `role` names it to the database.
+
+    Without a database only what needs none works: `flask replay` on a scratch one, say.
+    Raises `config.BadSettings` and `models.engine.BadDatabaseUrl`.
+    """
+    settings = settings or load()
+    app = Flask("app", template_folder="../templates")
+    app.extensions["settings"] = settings
+    app.extensions["rules"] = rules_from(settings)
+    app.config["ROLE"] = role
+    app.config["THREADS"] = settings.web_threads
+    app.config["SECRET_KEY"] = settings.secret_key and settings.secret_key.get_secret_value()
+    app.config["TRUSTED_HOSTS"] = settings.trusted_hosts or None
+    logging.getLogger("app").setLevel(settings.log_level)
+
+    babel.init_app(app)
+    if settings.database is not None:
+        app.config["SQLALCHEMY_DATABASE_URI"] = database_url(settings.database)
+        db.init_app(app)
+        migrate.init_app(app, db, directory="migrations")
+    health.init_app(app)
+    cli.init_app(app)
+    return app
+
+
+def rules_from(settings: Settings) -> Rules:
+    """The waitlist's part of the settings, as the services know it."""
+    return Rules(
+        environment=Environment(settings.environment),
+        cutoff=settings.waitlist_cutoff,
+        min_answer=settings.waitlist_min_answer,
+        batch_size=settings.waitlist_batch_size,
+        invite_limit=settings.waitlist_invite_limit,
+        invite_window=timedelta(hours=settings.waitlist_invite_window_hours),
+        stagger=timedelta(seconds=settings.waitlist_stagger_seconds),
+    )

@@ -1,0 +1,244 @@
+"""Every connection we open, and who may write when (reliability DB1–DB6, rulings RC1).
+
+Reading costs nobody anything: a unit runs bare, each statement for itself, until it first writes or
+locks. Only then does it open its transaction: on PostgreSQL a `BEGIN` whose row locks exclude,
+on SQLite a place in the `WriterQueue` and `BEGIN IMMEDIATE`. A shell left open after a SELECT
+therefore holds nothing.
+
+A *reading* engine (`reading(engine)`) is one snapshot in which the database refuses every write:
+what a GET gets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import ArgumentError
+
+from app.models.writer_queue import WAIT_SECONDS, WriterQueue
+
+POSTGRESQL_DRIVER = "postgresql+psycopg2"
+
+# Time-outs of a connection to PostgreSQL: nobody waits for a lock, a statement or a forgotten
+# transaction for ever, and a dead network is noticed (DB1, DB7).
+POSTGRESQL_OPTIONS = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "timezone": "UTC",
+        "default_transaction_isolation": r"read\ committed",  # STYLE P10
+        "lock_timeout": "3s",
+        "statement_timeout": "15s",
+        "idle_in_transaction_session_timeout": "5s",
+    }.items()
+)
+
+SQLITE_PRAGMAS = (
+    "busy_timeout=10000",
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "trusted_schema=OFF",
+    "journal_size_limit=67108864",
+)
+
+
+class BadDatabaseUrl(ValueError):
+    """The text is no address of a database that we can use; its message says what to mend."""
+
+
+def database_url(text: str) -> URL:
+    """The URL of our one database, whatever spelling of it was given (libraries D1).
+
+    `postgres://` and `postgresql://` mean psycopg2; SQLite needs a file (DB6). Anything else raises
+    `BadDatabaseUrl`.
+    """
+    try:
+        url = sa.make_url(text.strip())
+    except (ArgumentError, ValueError) as error:
+        raise BadDatabaseUrl(
+            "SQLALCHEMY_DATABASE_URI is no database address; write it like"
+            " sqlite:////path/to/nextseat.db or postgresql://user:password@host/name"
+        ) from error
+    if url.drivername in ("postgres", "postgresql", POSTGRESQL_DRIVER):
+        return url.set(drivername=POSTGRESQL_DRIVER)
+    if url.drivername in ("sqlite", "sqlite+pysqlite"):
+        if url.database in (None, "", ":memory:"):
+            raise BadDatabaseUrl(
+                "SQLALCHEMY_DATABASE_URI names an SQLite database in memory; name a file,"
+                " for the web and the scheduler must see the same rows"
+            )
+        return url
+    raise BadDatabaseUrl(
+        f"SQLALCHEMY_DATABASE_URI asks for {url.drivername!r};"
+        " Nextseat runs on postgresql:// or sqlite://"
+    )
+
+
+def make_engine(url: URL, role: str, threads: int = 8) -> Engine:
+    """The engine of one process: `role` names it to the database, `threads` sizes its pool."""
+    if url.get_backend_name() == "sqlite":
+        engine = _sqlite_engine(url, threads)
+        queue = WriterQueue(f"{url.database}.wlock")
+        _open_on_first_write(engine, functools.partial(_begin_immediate, queue))
+        event.listen(engine, "checkin", lambda _dbapi, record: queue.leave(record.info))
+    else:
+        engine = _postgresql_engine(url, role, threads)
+        _open_on_first_write(engine, _begin_postgresql)
+        event.listen(engine, "checkin", _leave_autocommit)
+    return engine
+
+
+@functools.cache  # one object: a session keys its connections by it
+def reading(engine: Engine) -> Engine:
+    """The same engine for units that only read; the database itself refuses their writes (L10)."""
+    return engine.execution_options(unit="read", postgresql_readonly=True)
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether trying again in a few seconds is the cure: a queue, lock or pool time-out (DB5)."""
+    if isinstance(error, (TimeoutError, sa.exc.TimeoutError)):
+        return True
+    return _sqlstate(error) in {"55P03", "57014"} or "database is locked" in str(error)
+
+
+def is_deadlock(error: BaseException) -> bool:
+    """Whether the whole unit may simply run again: deadlock or serialisation failure (DB5)."""
+    return _sqlstate(error) in {"40001", "40P01"}
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    return getattr(getattr(error, "orig", None), "pgcode", None)
+
+
+def _postgresql_engine(url: URL, role: str, threads: int) -> Engine:
+    return sa.create_engine(
+        url,
+        pool_size=threads + 2,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={
+            "application_name": f"nextseat-{role}",
+            "connect_timeout": 5,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 15000,
+            "options": POSTGRESQL_OPTIONS,
+        },
+    )
+
+
+def _sqlite_engine(url: URL, threads: int) -> Engine:
+    engine = sa.create_engine(
+        url,
+        pool_size=threads + 2,
+        max_overflow=0,
+        pool_timeout=WAIT_SECONDS,
+        connect_args={"timeout": WAIT_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def connect(dbapi: Any, _record: Any) -> None:
+        dbapi.isolation_level = None  # the driver must not BEGIN by itself
+        for pragma in SQLITE_PRAGMAS:
+            dbapi.execute(f"PRAGMA {pragma}")
+        with contextlib.suppress(OSError):
+            os.chmod(str(url.database), 0o600)  # people's data: for the owner alone (DB6)
+
+    return engine
+
+
+# --- the first write opens the transaction ---------------------------------------------------
+
+READS = re.compile(
+    r"\s*(SELECT|VALUES|SHOW|EXPLAIN|PRAGMA|BEGIN)\b(?!.*\bFOR (NO KEY )?UPDATE\b)",
+    re.I | re.S,
+)
+
+
+def _open_on_first_write(engine: Engine, open_transaction: Any) -> None:
+    """Run units of this engine bare until a statement writes, locks or sets a savepoint."""
+
+    @event.listens_for(engine, "begin")
+    def begin(conn: Connection) -> None:
+        if _reads_only(conn):
+            _begin_reading(conn)
+        else:
+            _run_bare(conn)
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def before(
+        conn: Connection,
+        _cursor: Any,
+        statement: str,
+        _values: Any,
+        context: Any,
+        _many: bool,
+    ) -> None:
+        if not _reads_only(conn) and writes(statement, context):
+            open_transaction(conn)
+
+    @event.listens_for(engine, "savepoint")
+    def savepoint(conn: Connection, _name: str | None) -> None:
+        open_transaction(conn)
+
+
+def writes(statement: str, context: Any) -> bool:
+    """Whether a statement changes or locks anything: DML, DDL, `FOR UPDATE`, unknown text."""
+    if context is None or context.compiled is None:
+        return READS.match(statement) is None
+    if context.isinsert or context.isupdate or context.isdelete or context.isddl:
+        return True
+    asked = context.compiled.statement
+    if isinstance(asked, sa.TextClause):
+        return READS.match(statement) is None
+    return getattr(asked, "_for_update_arg", None) is not None
+
+
+def _reads_only(conn: Connection) -> bool:
+    return conn.get_execution_options().get("unit") == "read"
+
+
+def _begin_reading(conn: Connection) -> None:
+    if conn.dialect.name == "sqlite":
+        _raw(conn).execute("PRAGMA query_only=1")
+        _raw(conn).execute("BEGIN")  # one snapshot; waits for nobody
+    else:
+        _raw(conn).autocommit = False  # psycopg2 begins READ ONLY with the first statement
+
+
+def _run_bare(conn: Connection) -> None:
+    if conn.dialect.name == "sqlite":
+        _raw(conn).execute("PRAGMA query_only=0")
+    else:
+        _raw(conn).autocommit = True
+
+
+def _begin_immediate(queue: WriterQueue, conn: Connection) -> None:
+    raw = _raw(conn)
+    if not raw.in_transaction:
+        queue.enter(conn.connection.info)
+        raw.execute("BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(conn: Connection) -> None:
+    if _raw(conn).autocommit:
+        _raw(conn).autocommit = False  # psycopg2 begins with the next statement
+
+
+def _leave_autocommit(dbapi: Any, _record: Any) -> None:
+    if dbapi is not None and not dbapi.closed:
+        dbapi.autocommit = False  # else the next reading unit would set READ ONLY by a statement
+
+
+def _raw(conn: Connection) -> Any:
+    return conn.connection.dbapi_connection

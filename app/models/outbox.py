@@ -1,0 +1,96 @@
+"""All we have promised to tell anyone: a row per reader and channel, sent afterwards (L6)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.extensions import Model
+from app.models.types import PlainJson, UtcDateTime, Uuid, enum_type, new_uuid
+
+
+class OutboxState(StrEnum):
+    """`pending` waits or is retried; the last four have ended (reliability OB)."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SENT = "sent"
+    SKIPPED = "skipped"
+    DEAD = "dead"
+    BOUNCED = "bounced"
+
+
+class Outbox(Model):
+    """A promise. `key` names its occasion, so that promising twice is promising once (WM6).
+
+    Rows of one `aggregate` go out in the order of their ids. `payload` holds ids and facts that no
+    row keeps; all else is read when the letter is sent.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        sa.CheckConstraint(
+            "(ended_at IS NULL) = (state IN ('pending', 'sending'))",
+            name="ended_or_under_way",
+        ),
+        sa.Index(
+            "ix_outbox_channel",
+            "channel",
+            "id",
+            postgresql_where=sa.text("ended_at IS NULL"),
+            sqlite_where=sa.text("ended_at IS NULL"),
+        ),
+        sa.Index(
+            "ix_outbox_aggregate",
+            "channel",
+            "aggregate",
+            "id",
+            postgresql_where=sa.text("ended_at IS NULL"),
+            sqlite_where=sa.text("ended_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(Uuid, unique=True, default=new_uuid)
+    key: Mapped[str] = mapped_column(sa.String(200), unique=True)
+    channel: Mapped[str] = mapped_column(sa.String(20))
+    aggregate: Mapped[str] = mapped_column(sa.String(80))
+    kind: Mapped[str] = mapped_column(sa.String(40))  # the letter
+    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"), index=True)
+    enrolment_id: Mapped[int | None] = mapped_column(
+        sa.ForeignKey("training_enroll.id"), index=True
+    )
+    payload: Mapped[dict[str, Any]] = mapped_column(PlainJson)
+    state: Mapped[OutboxState] = mapped_column(
+        enum_type(OutboxState, "state"), default=OutboxState.PENDING
+    )
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    attempts: Mapped[int] = mapped_column(default=0, server_default="0")
+    claim: Mapped[str | None] = mapped_column(sa.String(36))
+    last_error: Mapped[str | None] = mapped_column(sa.Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    def __repr__(self) -> str:
+        return f"<Outbox {self.id} {self.kind}>"
+
+
+class LetterText(Model):
+    """A practice's own wording of a letter; without one the shipped text goes out (WM4)."""
+
+    __tablename__ = "letter_text"
+    __table_args__ = (sa.UniqueConstraint("practice_id", "key", "language", "variant"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    practice_id: Mapped[int] = mapped_column(sa.ForeignKey("practice.id"))
+    key: Mapped[str] = mapped_column(sa.String(40))
+    language: Mapped[str] = mapped_column(sa.String(10))
+    variant: Mapped[str] = mapped_column(sa.String(40), default="", server_default="")
+    subject: Mapped[str] = mapped_column(sa.String(200))
+    text: Mapped[str] = mapped_column(sa.Text)
+    html: Mapped[str] = mapped_column(sa.Text)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)

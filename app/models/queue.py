@@ -1,0 +1,192 @@
+"""What the queue of a training looks like: who may be invited, how many places are free.
+
+SELECTs only, and each of them once: pages, refills and the documented
+`Training.waitlist_enrollments_eligible()` ask the same question in the same words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import Session
+
+from app.models.enrolment import OPEN, TAKING, WAITLIST, TrainingEnroll
+from app.models.enrolment_history import EnrolmentHistory
+from app.models.person import PersonStatus, Student
+from app.models.practice import Practice
+from app.models.rules import Rules, rules_of
+from app.models.training import Training, TrainingEvent
+from app.models.user import User, UserSettings
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a training stands at `now`, counted in ONE statement (waitlist WF1, STYLE P1)."""
+
+    training: Training
+    rules: Rules
+    now: datetime
+    taken: int  # seats of enrolled and invited
+    planned: int  # seats held for invitations planned but not yet sent
+    starts_at: datetime | None
+    practice_cutoff: timedelta | None
+
+    @property
+    def free(self) -> int:
+        """Places anyone may take now, at least 0."""
+        return max(0, self.free_with_kept - self.training.seats_kept)
+
+    @property
+    def free_with_kept(self) -> int:
+        """Free places, those included that staff keep back (WO3)."""
+        return max(0, self.training.max_participants - self.taken - self.planned)
+
+    @property
+    def hard_stop(self) -> datetime | None:
+        """The last instant of an answer: start less cut-off; None without events (WD3)."""
+        if self.starts_at is None:
+            return None
+        own, practice = self.training.invite_cutoff, self.practice_cutoff
+        return self.starts_at - (own if own is not None else practice or self.rules.cutoff)
+
+    @property
+    def is_open(self) -> bool:
+        """Active, not cancelled, archived or started (WD3)."""
+        return self.training.bookable and not self.started
+
+    @property
+    def started(self) -> bool:
+        return self.starts_at is not None and self.starts_at <= self.now
+
+    @property
+    def before_hard_stop(self) -> bool:
+        return self.hard_stop is None or self.now < self.hard_stop
+
+    @property
+    def invites(self) -> bool:
+        """A refill may invite: open, not paused, and enough time left to answer (WF5)."""
+        if not self.is_open or self.training.waitlist_paused:
+            return False
+        return self.hard_stop is None or self.hard_stop - self.now >= self.rules.min_answer
+
+    @property
+    def to_invite(self) -> int:
+        return self.free if self.invites else 0
+
+
+def standing(session: Session, training: Training, now: datetime) -> Standing:
+    """Count `training`; under its lock the answer holds until the commit."""
+    seats = TrainingEnroll.seats
+    planned = sa.and_(
+        TrainingEnroll.status == WAITLIST, TrainingEnroll.invite_planned_at.is_not(None)
+    )
+    row = session.execute(
+        sa.select(
+            sa.func.coalesce(sa.func.sum(seats).filter(TrainingEnroll.status.in_(TAKING)), 0),
+            sa.func.coalesce(sa.func.sum(seats).filter(planned), 0),
+            starts_at(training.id),
+            sa.select(Practice.invite_cutoff)
+            .where(Practice.id == training.practice_id)
+            .scalar_subquery(),
+        ).where(TrainingEnroll.training_id == training.id, TrainingEnroll.status.in_(OPEN))
+    ).one()
+    return Standing(training, rules_of(session), now, *row)
+
+
+def starts_at(training_id: int | sa.SQLColumnExpression[int]) -> sa.ScalarSelect[Any]:
+    """The earliest `start_time` of a training's events, null without events."""
+    return (
+        sa.select(sa.func.min(TrainingEvent.start_time))
+        .where(TrainingEvent.training_id == training_id)
+        .scalar_subquery()
+    )
+
+
+def obstacle(rules: Rules, now: datetime, *, planned: bool = True) -> ColumnElement[str | None]:
+    """Why a waiting row can't be invited now: a code that trainers see, null = eligible (WD4).
+
+    Needs `waiting()`'s joins. `too-late` is not among them: it holds for a whole training.
+    `planned=False` asks of a planned row what else stands in its way.
+    """
+    is_planned = TrainingEnroll.invite_planned_at.is_not(None) if planned else sa.false()
+    return sa.case(
+        (
+            sa.not_(sa.and_(Student.status == PersonStatus.ACTIVE, User.active)),
+            "inactive",
+        ),
+        (sa.not_(reachable(rules)), "unreachable"),
+        (TrainingEnroll.skipped, "skipped"),
+        (TrainingEnroll.not_before > now, "later"),
+        (is_planned, "planned"),
+        (
+            invitations_since(Student.id, now - rules.invite_window) >= rules.invite_limit,
+            "rate-limited",
+        ),
+        else_=None,
+    )
+
+
+def reachable(rules: Rules) -> ColumnElement[bool]:
+    """Someone we can tell: by mail, SMS or push, not by the message centre alone (WD3)."""
+    ways: list[ColumnElement[bool]] = []
+    if "email" in rules.channels:
+        ways.append(mail_allowed())
+    if "sms" in rules.channels:
+        wanted = sa.func.coalesce(UserSettings.msg_sms, sa.true())
+        ways.append(sa.and_(wanted, User.phone.is_not(None)))
+    if "push" in rules.channels:
+        ways.append(sa.func.coalesce(UserSettings.msg_push, sa.false()))
+    return sa.and_(User.erased_at.is_(None), sa.or_(sa.false(), *ways))
+
+
+def mail_allowed() -> ColumnElement[bool]:
+    """Mail is wanted (a missing settings row wants it) and the address has not bounced."""
+    wanted = sa.func.coalesce(UserSettings.msg_transactional_emails, sa.true())
+    return sa.and_(wanted, User.undeliverable_at.is_(None), User.erased_at.is_(None))
+
+
+def invitations_since(
+    student_id: int | sa.SQLColumnExpression[int], since: datetime
+) -> sa.ScalarSelect[int]:
+    """How often a student was invited since then, in all trainings: from history (WF7)."""
+    return (
+        sa.select(sa.func.count())
+        .where(
+            EnrolmentHistory.event == "invited",
+            EnrolmentHistory.student_id == student_id,
+            EnrolmentHistory.at > since,
+        )
+        .scalar_subquery()
+    )
+
+
+def waiting(training_id: int | sa.SQLColumnExpression[int], *columns: Any) -> sa.Select[Any]:
+    """The waiting rows of a training, first in line first, with student, user and settings."""
+    return (
+        sa.select(*columns)
+        .select_from(TrainingEnroll)
+        .join(Student, Student.id == TrainingEnroll.student_id)
+        .join(User, User.id == Student.user_id)
+        .outerjoin(UserSettings, UserSettings.user_id == User.id)
+        .where(TrainingEnroll.training_id == training_id, TrainingEnroll.status == WAITLIST)
+        .order_by(TrainingEnroll.queue_position)
+    )
+
+
+def eligible(
+    training_id: int | sa.SQLColumnExpression[int], rules: Rules, now: datetime, *columns: Any
+) -> sa.Select[Any]:
+    """Those of `waiting()` who may be invited now."""
+    return waiting(training_id, *columns).where(obstacle(rules, now).is_(None))
+
+
+def first_in_line(
+    session: Session, training_id: int, limit: int, rules: Rules, now: datetime
+) -> list[TrainingEnroll]:
+    """The first `limit` eligible rows of a training, first in line first."""
+    rows = session.scalars(eligible(training_id, rules, now, TrainingEnroll).limit(limit))
+    return list(rows)

@@ -1,0 +1,99 @@
+"""Accounts: who signs in, in which roles, and how they want to be told."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from flask_security.models import fsqla, fsqla_v3
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.extensions import Model, db
+from app.models.types import UtcDateTime, enum_type
+
+# Tables named in the plural: `user` is a reserved word (libraries S1).
+fsqla.FsModels.set_db_info(  # type: ignore[no-untyped-call]
+    db, user_table_name="users", role_table_name="roles", webauthn_table_name="webauthn"
+)
+
+
+class TrainerLetters(StrEnum):
+    """How a trainer hears of what happens in their trainings (waitlist WM2)."""
+
+    EACH = "each"
+    DIGEST = "digest"
+    CENTRE = "centre"
+
+
+class Role(Model, fsqla_v3.FsRoleMixin):
+    """`student`, `trainer`, `organiser`, `venue-owner` or `admin` (people PG1)."""
+
+    __tablename__ = "roles"
+
+
+class User(Model, fsqla_v3.FsUserMixin):
+    """A person with an account; what they are to a practice is a `Student` or a `Trainer`."""
+
+    __tablename__ = "users"
+
+    if TYPE_CHECKING:  # Flask-Security's columns that we use, as SQLAlchemy's typing reads them
+        id: Mapped[int]  # type: ignore[assignment]
+        email: Mapped[str]  # type: ignore[assignment]
+        active: Mapped[bool]
+        fs_uniquifier: Mapped[str]  # type: ignore[assignment]
+        password: Mapped[str | None]  # type: ignore[assignment]
+        roles: Mapped[list[Any]]
+
+    # An administrator is part of this practice's office.
+    practice_id: Mapped[int | None] = mapped_column(sa.ForeignKey("practice.id"), index=True)
+    first_name: Mapped[str] = mapped_column(sa.String(100), default="", server_default="")
+    last_name: Mapped[str] = mapped_column(sa.String(100), default="", server_default="")
+    phone: Mapped[str | None] = mapped_column(sa.String(16))  # E.164
+    birthday: Mapped[date | None]
+    # A hard bounce: no letter goes there until the address changes (reliability OB10).
+    undeliverable_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    settings: Mapped[UserSettings | None] = relationship(back_populates="user", uselist=False)
+
+    @property
+    def fullname(self) -> str:
+        return f"{self.first_name} {self.last_name}".strip()
+
+    @property
+    def profile_complete(self) -> bool:
+        """First and last name are there (rulings RD1)."""
+        return bool(self.first_name and self.last_name)
+
+    def __repr__(self) -> str:
+        return f"<User {self.id}>"  # no name in a log line (waitlist WS22)
+
+    __str__ = __repr__
+
+
+class WebAuthn(Model, fsqla_v3.FsWebAuthnMixin):
+    """Passkeys; Flask-Security's mapper wants the table."""
+
+    __tablename__ = "webauthn"
+
+
+class UserSettings(Model):
+    """How someone wants to be told. **A missing row means these defaults** (waitlist WD1)."""
+
+    __tablename__ = "user_settings"
+
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"), primary_key=True)
+    msg_transactional_emails: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
+    msg_last_min_spots: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
+    msg_sms: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
+    msg_push: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
+    trainer_letters: Mapped[TrainerLetters] = mapped_column(
+        enum_type(TrainerLetters, "trainer_letters"),
+        default=TrainerLetters.EACH,
+        server_default=TrainerLetters.EACH,
+    )
+    language: Mapped[str | None] = mapped_column(sa.String(10))
+
+    user: Mapped[User] = relationship(back_populates="settings")

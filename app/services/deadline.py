@@ -1,0 +1,101 @@
+"""How long an invited student has to answer (waitlist WI1, WI2)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from flask_babel import lazy_gettext as _l
+from sqlalchemy.orm import Session
+
+from app.models.automation import (
+    AutomationClasses,
+    AutomationSchedule,
+    BeforeAfterEnum,
+    EventsEnum,
+)
+from app.models.queue import Standing
+from app.models.training import Training, schedule_types
+from app.services.intervals import parse_interval
+from app.services.refusals import Refusal
+
+WAITLIST_TASK = "AutomaticWaitList"
+
+
+class BadAnswerWindows(Refusal):
+    """The rows of `answer_windows` contradict each other."""
+
+    code, status = "bad_answer_windows", 400
+    sentence = _l(
+        "Each row of the answer times needs its own limit, and answers may not grow towards the"
+        " start, as in: within 1 00:00:00, answer 0 01:30:00."
+    )
+
+
+def governing_schedule(session: Session, training: Training) -> AutomationSchedule | None:
+    """The one schedule that sets a training's answer time (WI1).
+
+    Among the waitlist schedules that work: one for its type before one for all, lowest id first.
+    """
+    s, typed = AutomationSchedule, schedule_types.c
+    types_of = sa.select(typed.schedule_id).where(typed.schedule_id == s.id)
+    of_its_type = types_of.where(typed.training_type_id == training.training_type_id).exists()
+    return session.scalars(
+        sa.select(s)
+        .join(AutomationClasses, AutomationClasses.id == s.automation_class_id)
+        .where(
+            AutomationClasses.class_name == WAITLIST_TASK,
+            s.works(),
+            s.beforeafter == BeforeAfterEnum.after,
+            sa.or_(s.events.is_(None), s.events == EventsEnum.invited),
+            s.interval.is_not(None),
+            sa.or_(s.practice_id.is_(None), s.practice_id == training.practice_id),
+            sa.or_(of_its_type, ~types_of.exists()),
+        )
+        .order_by(sa.case((of_its_type, 0), else_=1), s.id)
+        .limit(1)
+    ).first()
+
+
+def answer_until(
+    schedule: AutomationSchedule | None, stand: Standing, now: datetime
+) -> datetime | None:
+    """The deadline of an invitation made `now`: answer time, at most the hard stop (WI2).
+
+    Without a schedule: the hard stop; without events either: None.
+    """
+    answer = answer_time(schedule, stand, now)
+    limits = [stand.hard_stop, now + answer if answer is not None else None]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def answer_time(
+    schedule: AutomationSchedule | None, stand: Standing, now: datetime
+) -> timedelta | None:
+    """How long the schedule grants: its `interval`, or the row of `answer_windows` that fits."""
+    if schedule is None:
+        return None
+    if stand.starts_at is not None:
+        to_start = stand.starts_at - now
+        for within, answer in answer_windows(schedule.task_config):
+            if within >= to_start:
+                return answer
+    return schedule.interval
+
+
+def answer_windows(config: dict[str, Any] | None) -> list[tuple[timedelta, timedelta]]:
+    """`[{"within": "1 00:00:00", "answer": "0 01:30:00"}, …]` as (within, answer), nearest first.
+
+    Raises `BadAnswerWindows` or `BadInterval`.
+    """
+    rows = (config or {}).get("answer_windows") or []
+    if not all(isinstance(row, dict) and set(row) == {"within", "answer"} for row in rows):
+        raise BadAnswerWindows
+    windows = sorted(
+        (parse_interval(str(row["within"])), parse_interval(str(row["answer"]))) for row in rows
+    )
+    limits, answers = [w for w, _ in windows], [a for _, a in windows]
+    if len(set(limits)) < len(limits) or answers != sorted(answers):
+        raise BadAnswerWindows
+    return windows

@@ -1,0 +1,205 @@
+"""Stored deadlines move here and nowhere else: each is a promise (waitlist WI3, WI5).
+
+Every change writes history, plans the job anew and, unless another letter tells it, a letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from flask_babel import lazy_gettext as _l
+from sqlalchemy.orm import Session
+
+from app.models.automation import AutomationSchedule
+from app.models.bulk import chunks
+from app.models.enrolment import INVITED, TrainingEnroll
+from app.models.queue import Standing, standing
+from app.models.training import Training
+from app.services import history, letters, plan
+from app.services.actors import Actor
+from app.services.locks import locked, locked_trainings
+from app.services.refusals import Refusal, a_reason
+from app.services.transitions import PLACE, Place, place_of
+from app.services.waitlist import NotInvited
+
+LEFT_WHEN_BACK = timedelta(hours=2)  # at least, once a schedule works again (WI5)
+
+
+class NotLater(Refusal):
+    """More time is more time, and never past the hard stop."""
+
+    code, status = "not_later", 400
+    sentence = _l("The new deadline must be later than the present one and before the last moment.")
+
+
+def give_more_time(
+    session: Session,
+    enrolment: TrainingEnroll,
+    until: datetime,
+    actor: Actor,
+    now: datetime,
+    reason: str | None,
+) -> None:
+    """Staff grant a later deadline, at most the hard stop (WI3, WO2).
+
+    Raises `NotInvited`, `NotLater`, `ReasonNeeded`.
+    """
+    note = a_reason(reason)
+    training = locked(session, Training, enrolment.training_id)
+    session.refresh(enrolment)
+    deadline = enrolment.invite_expires_at
+    if enrolment.status is not INVITED:
+        raise NotInvited
+    stop = standing(session, training, now).hard_stop
+    if deadline is None or until <= max(deadline, now) or (stop and until > stop):
+        raise NotLater
+    _change(session, {enrolment.id: until}, "more-time", actor, now, note=note)
+    session.refresh(enrolment)
+
+
+def cut_to_hard_stop(session: Session, stand: Standing, actor: Actor, *, tell: bool) -> list[Place]:
+    """After an earlier start no deadline lies behind the hard stop (WI3); return whose moved."""
+    if stand.hard_stop is None:
+        return []
+    late = sa.select(TrainingEnroll.id).where(
+        TrainingEnroll.training_id == stand.training.id,
+        TrainingEnroll.status == INVITED,
+        sa.or_(
+            TrainingEnroll.invite_expires_at.is_(None),
+            TrainingEnroll.invite_expires_at > stand.hard_stop,
+        ),
+    )
+    changed = dict.fromkeys(session.scalars(late), stand.hard_stop)
+    return _change(session, changed, "rescheduled", actor, stand.now, tell=tell)
+
+
+def lift(session: Session, schedule: AutomationSchedule, actor: Actor, now: datetime) -> int:
+    """The schedule went off: what it granted stays open until the hard stop (WI5).
+
+    The old deadline is kept in `invite_promised_until`. Returns how many; twice is harmless.
+    """
+    count = 0
+    for stand, rows in _granted_by(session, schedule, now):
+        ids = [row.id for row in rows if row.invite_promised_until is None]
+        _remember(session, ids, TrainingEnroll.invite_expires_at)
+        to_the_end = dict.fromkeys(ids, stand.hard_stop)
+        count += len(_change(session, to_the_end, "schedule-off", actor, now))
+    return count
+
+
+def restore(session: Session, schedule: AutomationSchedule, actor: Actor, now: datetime) -> int:
+    """The schedule works again: its promises hold, with at least two hours left (WI5)."""
+    count = 0
+    for stand, rows in _granted_by(session, schedule, now):
+        back: dict[int, datetime | None] = {}
+        for row in rows:
+            if row.invite_promised_until is not None:
+                until = max(row.invite_promised_until, now + LEFT_WHEN_BACK)
+                back[row.id] = min(until, stand.hard_stop) if stand.hard_stop else until
+        _remember(session, list(back), sa.null())
+        count += len(_change(session, back, "schedule-on", actor, now))
+    return count
+
+
+def _granted_by(
+    session: Session, schedule: AutomationSchedule, now: datetime
+) -> list[tuple[Standing, list[TrainingEnroll]]]:
+    """The open invitations of a schedule, per training, all their trainings locked."""
+    mine = sa.and_(
+        TrainingEnroll.status == INVITED,
+        TrainingEnroll.invite_schedule_id == schedule.id,
+        ~TrainingEnroll.expiry_exempt,
+    )
+    ids = session.scalars(sa.select(TrainingEnroll.training_id).where(mine).distinct()).all()
+    found = []
+    for training in locked_trainings(session, ids):
+        rows = session.scalars(
+            sa.select(TrainingEnroll)
+            .where(TrainingEnroll.training_id == training.id, mine)
+            .order_by(TrainingEnroll.id)
+            .execution_options(populate_existing=True)
+        )
+        found.append((standing(session, training, now), list(rows)))
+    return found
+
+
+def _change(
+    session: Session,
+    deadlines: Mapping[int, datetime | None],
+    why: str,
+    actor: Actor,
+    now: datetime,
+    *,
+    tell: bool = True,
+    note: str | None = None,
+) -> list[Place]:
+    """Set deadlines (enrolment id -> instant) with history, jobs and letters."""
+    if not deadlines:
+        return []
+    places: list[Place] = []
+    for deadline in sorted(set(deadlines.values()), key=str):
+        ids = [id_ for id_, at in deadlines.items() if at == deadline]
+        some = _set(session, ids, deadline)
+        data = {"deadline": deadline.isoformat() if deadline else None}
+        told = history.record_many(
+            session,
+            some,
+            "deadline-changed",
+            INVITED,
+            INVITED,
+            actor,
+            now,
+            reason=why,
+            note=note,
+            data=data,
+        )
+        if tell:
+            letters.deadline_changed(session, some, told, now)
+        plan.drop_expiry(session, ids)
+        _plan_again(session, ids, deadline, now)
+        places += some
+    return places
+
+
+def _set(session: Session, ids: Sequence[int], deadline: datetime | None) -> list[Place]:
+    moved: list[Place] = []
+    for some in chunks(ids):
+        rows = session.execute(
+            sa.update(TrainingEnroll)
+            .where(TrainingEnroll.id.in_(some), TrainingEnroll.status == INVITED)
+            .values(invite_expires_at=deadline, version=TrainingEnroll.version + 1)
+            .returning(*PLACE)
+            .execution_options(synchronize_session="fetch")
+        )
+        moved += [Place(*row) for row in rows]
+    return sorted(moved, key=lambda place: place.id)
+
+
+def _plan_again(
+    session: Session, ids: Sequence[int], deadline: datetime | None, now: datetime
+) -> None:
+    """Jobs for those whose schedule still ends them: not exempt, not lifted."""
+    rows = session.scalars(
+        sa.select(TrainingEnroll).where(
+            TrainingEnroll.id.in_(ids),
+            ~TrainingEnroll.expiry_exempt,
+            TrainingEnroll.invite_schedule_id.is_not(None),
+            TrainingEnroll.invite_promised_until.is_(None),
+        )
+    ).all()
+    for schedule_id in {row.invite_schedule_id for row in rows}:
+        schedule = session.get(AutomationSchedule, schedule_id)
+        places = [place_of(row) for row in rows if row.invite_schedule_id == schedule_id]
+        plan.expiry_jobs(session, places, schedule, deadline, now)
+
+
+def _remember(session: Session, ids: Sequence[int], promised: Any) -> None:
+    session.execute(
+        sa.update(TrainingEnroll)
+        .where(TrainingEnroll.id.in_(ids))
+        .values(invite_promised_until=promised)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,109 @@
+"""The documents' functions, under their names, over the services (rulings RC5).
+
+Their reason is `console` unless said, and they commit nothing. The same names for a shell, with
+context and commit, are the top floor's.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.extensions import utcnow
+from app.models.enrolment import WAITLIST, TrainingEnroll
+from app.models.person import Student
+from app.models.queue import eligible, invitations_since, standing
+from app.models.training import Training
+from app.services import invitations, waitlist
+from app.services.actors import CONSOLE
+from app.services.locks import locked
+
+
+def invite_from_waitlist(
+    session: Session,
+    enrolment: TrainingEnroll,
+    schedule_expiry: bool = True,
+    *,
+    reason: str = "console",
+    now: datetime | None = None,
+) -> None:
+    """Invite a waiting student now. Raises the refusals of `waitlist.invite`."""
+    waitlist.invite(
+        session,
+        enrolment,
+        CONSOLE,
+        now or utcnow(),
+        reason=reason,
+        schedule_expiry=schedule_expiry,
+    )
+
+
+def deinvite_from_waitlist(
+    session: Session,
+    enrolment: TrainingEnroll,
+    *,
+    reason: str = "console",
+    now: datetime | None = None,
+) -> None:
+    """End an open invitation now; the next in line is invited. Raises `NotInvited`."""
+    waitlist.deinvite(session, enrolment, CONSOLE, now or utcnow(), reason)
+
+
+def check_invitation_rate(
+    session: Session,
+    student: Student,
+    limit: int = 3,
+    window_hours: float = 24,
+    now: datetime | None = None,
+) -> bool:
+    """Whether the student was invited fewer than `limit` times in the last hours (WF7)."""
+    since = (now or utcnow()) - timedelta(hours=window_hours)
+    invited: int = session.execute(sa.select(invitations_since(student.id, since))).scalar_one()
+    return invited < limit
+
+
+def invite_batch_from_waitlist(
+    session: Session,
+    training: Training,
+    batch_size: int = 5,
+    now: datetime | None = None,
+) -> list[str]:
+    """Plan the first eligible rows a minute apart, as far as places are free (WF8).
+
+    Returns the uuids planned, first in line first; row i is due `now` + i minutes.
+    """
+    now = now or utcnow()
+    training = locked(session, Training, training.id)
+    stand = standing(session, training, now)
+    count = min(batch_size, stand.to_invite)
+    if count < 1:
+        return []
+    rows = session.execute(
+        eligible(training.id, stand.rules, now, TrainingEnroll.id, TrainingEnroll.uuid).limit(count)
+    ).all()
+    when = {row.id: now + timedelta(minutes=i) for i, row in enumerate(rows)}
+    invitations.hold_for_later(session, when, CONSOLE, now)
+    return [row.uuid for row in rows]
+
+
+def schedule_invitation(
+    session: Session,
+    enrolment: TrainingEnroll,
+    delay: timedelta,
+    now: datetime | None = None,
+) -> datetime:
+    """Plan one invitation `delay` from now; its place is held meanwhile. Returns the instant.
+
+    Raises `NotWaiting`, `NoFreeSpot`.
+    """
+    now = now or utcnow()
+    training = locked(session, Training, enrolment.training_id)
+    session.refresh(enrolment)
+    if enrolment.status is not WAITLIST:
+        raise waitlist.NotWaiting
+    if enrolment.invite_planned_at is None and not standing(session, training, now).to_invite:
+        raise waitlist.NoFreeSpot
+    invitations.hold_for_later(session, {enrolment.id: now + delay}, CONSOLE, now)
+    return now + delay

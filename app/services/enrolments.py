@@ -1,0 +1,407 @@
+"""Coming in and leaving: enrol, force, deroll, leave, remove (waitlist WE2 1–3, 10–12).
+
+Who comes in locks the training first and never passes anyone who may be invited; who leaves ends in
+a refill. What happens in the line stands in `waitlist.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from flask_babel import lazy_gettext as _l
+from sqlalchemy.orm import Session, joinedload
+
+from app.models.enrolment import (
+    CLOSED,
+    DECLINED,
+    DEROLLED,
+    ENROLLED,
+    EXPIRED,
+    INVITED,
+    TAKING,
+    WAITLIST,
+    EnrolmentStatus,
+    TrainingEnroll,
+)
+from app.models.person import PersonStatus, Student
+from app.models.queue import Standing, standing
+from app.models.training import Training, TrainingEvent
+from app.services import history, letters, plan, waitlist
+from app.services.actors import Actor
+from app.services.ledger import allow_over, settle
+from app.services.locks import locked
+from app.services.refusals import NotFound, Refusal, a_reason
+from app.services.scope import require_own
+from app.services.transitions import move, place_of
+
+
+class NotOpen(Refusal):
+    """Nobody books a training that is closed, cancelled or has started."""
+
+    code = "not_open"
+    sentence = _l("This training is not open for booking.")
+
+
+class StudentInactive(Refusal):
+    """Only active students book (WD1)."""
+
+    code = "student_inactive"
+    sentence = _l("This account is not active; ask the office.")
+
+
+class ProfileIncomplete(Refusal):
+    """First and last name are needed (rulings RD1)."""
+
+    code, status = "profile_incomplete", 400
+    sentence = _l("Fill in your first and last name first.")
+
+
+class TermsNotAccepted(Refusal):
+    """A student ticks the terms."""
+
+    code, status = "terms_not_accepted", 400
+    sentence = _l("Accept the terms to join.")
+
+
+class TrainingOver(Refusal):
+    """Nobody is forced into what is cancelled, archived or past (WO1)."""
+
+    code = "training_over"
+    sentence = _l("This training is cancelled, archived or over.")
+
+
+class NotIn(Refusal):
+    """The student is not, or no longer, where they would have to be."""
+
+    code = "not_in"
+    sentence = _l("This student has no such place to give up.")
+
+
+class HasStarted(Refusal):
+    """After the start only staff take people off the list (WE2 11)."""
+
+    code = "has_started"
+    sentence = _l("The training has started; ask the trainer.")
+
+
+# --- coming in -----------------------------------------------------------------------------------
+
+
+def enrol(
+    session: Session,
+    training_id: int,
+    student_id: int,
+    actor: Actor,
+    now: datetime,
+    *,
+    terms: bool = False,
+) -> TrainingEnroll:
+    """Give the student a place, or one in the line; the row's status says which (WE2 1–3, WF4).
+
+    Who has one already keeps it, without a second effect. Raises `NotFound`, `NotOpen`,
+    `StudentInactive`, `ProfileIncomplete`, `TermsNotAccepted`, `Unreachable`.
+    """
+    training = locked(session, Training, training_id)
+    student = _student_of(session, training, student_id, actor)
+    row = _row(session, training_id, student_id)
+    stand = standing(session, training, now)
+    late = stand.is_open and not stand.before_hard_stop
+    if row is not None and (row.status in TAKING or (row.status is WAITLIST and not late)):
+        return row
+    _require_bookable(stand, student, actor, terms)
+    if row is not None and row.status in (EXPIRED, DECLINED):
+        waitlist.re_enable(session, row, actor, now)
+        return row
+    filled = waitlist.refill(session, training, now)
+    lets_in = filled.free >= 1 and not training.waitlist_paused and not filled.someone_waits
+    if row is not None and row.status is WAITLIST:  # past the hard stop: who comes first (WF4)
+        if not lets_in:
+            return row
+        _move_out(session, row, "left", actor, now)
+    if lets_in:
+        return _let_in(session, training, student, row, actor, now, terms)
+    waitlist.require_reachable(session, student_id)
+    return _queue(session, training, student, row, actor, now, terms)
+
+
+def _let_in(
+    session: Session,
+    training: Training,
+    student: Student,
+    row: TrainingEnroll | None,
+    actor: Actor,
+    now: datetime,
+    terms: bool,
+) -> TrainingEnroll:
+    changes: dict[str, Any] = {
+        "joined_at": now,
+        "missed_invites": 0,
+        **_terms(terms, now),
+    }
+    row, from_ = _place(session, training, student, row, ENROLLED, changes)
+    seq = history.record(session, row, "enrolled", from_, ENROLLED, actor, now)
+    letters.enrolled(session, place_of(row), seq, now)
+    settle(session, training, takes_spot=True)
+    return row
+
+
+def _queue(
+    session: Session,
+    training: Training,
+    student: Student,
+    row: TrainingEnroll | None,
+    actor: Actor,
+    now: datetime,
+    terms: bool,
+) -> TrainingEnroll:
+    tail = waitlist.at_the_tail(session, training.id, now) | _terms(terms, now)
+    row, from_ = _place(session, training, student, row, WAITLIST, tail)
+    seq = history.record(session, row, "queued", from_, WAITLIST, actor, now)
+    letters.waitlisted(session, place_of(row), seq, now)
+    return row
+
+
+def force(
+    session: Session,
+    training_id: int,
+    student_id: int,
+    actor: Actor,
+    now: datetime,
+    reason: str | None,
+) -> TrainingEnroll:
+    """Enrol at once, from whatever status, above capacity too (WE2 10, WO1).
+
+    Raises `NotFound`, `ReasonNeeded`, `StudentInactive`, `TrainingOver`.
+    """
+    note = a_reason(reason)
+    training = locked(session, Training, training_id)
+    student = _student_of(session, training, student_id, actor)
+    _require_active(student)
+    if training.cancelled_at or training.archived_at or _over(session, training_id, now):
+        raise TrainingOver
+    row = _row(session, training_id, student_id)
+    if row is not None and row.status is ENROLLED:
+        return row
+    if row is None or row.status is not INVITED:
+        _make_room(session, standing(session, training, now))
+    else:
+        plan.drop_expiry(session, [row.id])
+    changes: dict[str, Any] = {
+        "invite_planned_at": None,
+        "skipped": False,
+        "not_before": None,
+    }
+    row, from_ = _place(session, training, student, row, ENROLLED, changes | {"joined_at": now})
+    seq = history.record(session, row, "forced", from_, ENROLLED, actor, now, note=note)
+    letters.enrolled(session, place_of(row), seq, now)
+    settle(session, training, takes_spot=True)
+    return row
+
+
+def _make_room(session: Session, stand: Standing) -> None:
+    """A free place, else one that was kept, else one above the capacity."""
+    training = stand.training
+    if stand.free < 1 <= stand.free_with_kept:
+        training.seats_kept -= 1
+    allow_over(session, training, stand.taken + 1 - training.max_participants)
+
+
+# --- leaving -------------------------------------------------------------------------------------
+
+
+def deroll(
+    session: Session,
+    enrolment: TrainingEnroll,
+    actor: Actor,
+    now: datetime,
+    *,
+    reason: str | None = None,
+    keep_place: bool = False,
+) -> None:
+    """Give up a place; the next in line is invited, unless staff keep it (WE2 11).
+
+    Students may until the start; staff always, with a reason.
+    Raises `NotFound`, `NotIn`, `HasStarted`, `ReasonNeeded`.
+    """
+    note = a_reason(reason) if actor.staff else None
+    require_own(enrolment, actor)
+    training = locked(session, Training, enrolment.training_id)
+    if not actor.staff and standing(session, training, now).started:
+        raise HasStarted
+    seq = _move_out(session, enrolment, "derolled", actor, now, note=note)
+    letters.derolled(session, place_of(enrolment), seq, now)
+    waitlist.freed(session, training, now, keep_place=keep_place)
+
+
+def leave(
+    session: Session,
+    enrolment: TrainingEnroll,
+    actor: Actor,
+    now: datetime,
+    *,
+    keep_place: bool = False,
+) -> None:
+    """A student leaves the line, invited or not (WE2 12). Raises `NotFound`, `NotIn`."""
+    require_own(enrolment, actor)
+    _off_the_list(session, enrolment, "left", actor, now, None, keep_place)
+
+
+def remove(
+    session: Session,
+    enrolment: TrainingEnroll,
+    actor: Actor,
+    now: datetime,
+    reason: str | None,
+    *,
+    keep_place: bool = False,
+) -> None:
+    """Staff take someone off the line (WE2 12). Raises `NotIn`, `ReasonNeeded`."""
+    note = a_reason(reason)
+    _off_the_list(session, enrolment, "removed", actor, now, note, keep_place)
+
+
+def _off_the_list(
+    session: Session,
+    enrolment: TrainingEnroll,
+    event: str,
+    actor: Actor,
+    now: datetime,
+    note: str | None,
+    keep_place: bool,
+) -> None:
+    training = locked(session, Training, enrolment.training_id)
+    seq = _move_out(session, enrolment, event, actor, now, note=note)
+    letters.left_waitlist(session, place_of(enrolment), seq, now)
+    waitlist.freed(session, training, now, keep_place=keep_place)
+
+
+def erase(session: Session, enrolment: TrainingEnroll, actor: Actor, now: datetime) -> None:
+    """Whoever is being erased gives up an open row; trainers are told, they are not (WT7)."""
+    training = locked(session, Training, enrolment.training_id)
+    session.refresh(enrolment)
+    if enrolment.status in CLOSED:
+        return
+    enrolled = enrolment.status is ENROLLED
+    event, tell = ("derolled", letters.derolled) if enrolled else ("left", letters.left_waitlist)
+    seq = _move_out(session, enrolment, event, actor, now, reason="erased")
+    tell(session, place_of(enrolment), seq, now, to_student=False)
+    waitlist.freed(session, training, now)
+
+
+# --- the row -------------------------------------------------------------------------------------
+
+REASONS = {"derolled": "left", "left": "left", "removed": "removed"}  # codes of WE1
+
+
+def _move_out(
+    session: Session,
+    enrolment: TrainingEnroll,
+    event: str,
+    actor: Actor,
+    now: datetime,
+    *,
+    reason: str | None = None,
+    note: str | None = None,
+) -> int:
+    """open -> derolled, under the lock; return the number in the history. Raises `NotIn`."""
+    session.refresh(enrolment)  # the caller may have loaded it before the lock
+    from_: EnrolmentStatus = enrolment.status
+    allowed = (ENROLLED,) if event == "derolled" else (WAITLIST, INVITED)
+    if from_ not in allowed:
+        raise NotIn
+    move(  # sure to win: read under the lock
+        session,
+        enrolment,
+        from_,
+        DEROLLED,
+        invite_planned_at=None,
+        ical_sequence=TrainingEnroll.ical_sequence + 1,
+    )
+    if from_ is INVITED:
+        plan.drop_expiry(session, [enrolment.id])
+    code = reason or ("removed" if actor.staff else REASONS[event])
+    return history.record(
+        session, enrolment, event, from_, DEROLLED, actor, now, reason=code, note=note
+    )
+
+
+def _place(
+    session: Session,
+    training: Training,
+    student: Student,
+    row: TrainingEnroll | None,
+    to: EnrolmentStatus,
+    changes: dict[str, Any],
+) -> tuple[TrainingEnroll, EnrolmentStatus | None]:
+    """A new row, or the old one moved: one row per student and training, for ever (WE1)."""
+    changes = changes | {"ical_sequence": TrainingEnroll.ical_sequence + 1}
+    if row is not None:
+        from_ = row.status
+        move(session, row, from_, to, **changes)  # sure to win: read under the lock
+        return row, from_
+    row = TrainingEnroll(training_id=training.id, student_id=student.id, status=to)
+    for name, value in (changes | {"ical_sequence": 0}).items():
+        setattr(row, name, value)
+    session.add(row)
+    session.flush()  # history and letters name its id
+    return row, None
+
+
+def _row(session: Session, training_id: int, student_id: int) -> TrainingEnroll | None:
+    return session.scalars(
+        sa.select(TrainingEnroll)
+        .where(
+            TrainingEnroll.training_id == training_id,
+            TrainingEnroll.student_id == student_id,
+        )
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def _terms(accepted: bool, now: datetime) -> dict[str, Any]:
+    return {"terms_accepted_at": now} if accepted else {}
+
+
+# --- who may -------------------------------------------------------------------------------------
+
+
+def _student_of(session: Session, training: Training, student_id: int, actor: Actor) -> Student:
+    """The student, of the training's practice, and oneself unless staff. Raises `NotFound`."""
+    student = session.scalars(
+        sa.select(Student)
+        .options(joinedload(Student.user))
+        .where(Student.id == student_id, Student.practice_id == training.practice_id)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    others = student and actor.user_id is not None and student.user_id != actor.user_id
+    if student is None or (others and not actor.staff):
+        raise NotFound(what="student", id=student_id)
+    return student
+
+
+def _require_bookable(stand: Standing, student: Student, actor: Actor, terms: bool) -> None:
+    if not stand.is_open:
+        raise NotOpen
+    _require_active(student)
+    if actor.staff:
+        return
+    if not student.user.profile_complete:
+        raise ProfileIncomplete
+    if not terms:
+        raise TermsNotAccepted
+
+
+def _require_active(student: Student) -> None:
+    if student.status is not PersonStatus.ACTIVE or not student.user.active:
+        raise StudentInactive
+
+
+def _over(session: Session, training_id: int, now: datetime) -> bool:
+    last_end = session.scalar(
+        sa.select(sa.func.max(TrainingEvent.end_time)).where(
+            TrainingEvent.training_id == training_id
+        )
+    )
+    return last_end is not None and last_end <= now

@@ -1,0 +1,157 @@
+"""Invitations by the set: make them, end them, take them back, hold a place for later.
+
+The mechanics behind `waitlist.py`: whoever calls holds the training's lock and has chosen whom.
+Each function takes a constant number of statements, however many people it concerns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import Session
+
+from app.models.enrolment import EXPIRED, INVITED, WAITLIST, TrainingEnroll
+from app.models.queue import Standing, obstacle, waiting
+from app.services import history, letters, plan
+from app.services.actors import Actor
+from app.services.deadline import answer_until, governing_schedule
+from app.services.transitions import ALWAYS, PLACE, Place, move_many
+
+
+def make(
+    session: Session,
+    stand: Standing,
+    ids: Sequence[int],
+    actor: Actor,
+    *,
+    schedule_expiry: bool = True,
+    note: str | None = None,
+) -> list[Place]:
+    """waitlist -> waitlist-invited (WE2 4); `schedule_expiry=False` leaves only the hard stop."""
+    if not ids:
+        return []
+    now = stand.now
+    schedule = governing_schedule(session, stand.training)
+    deadline = answer_until(schedule if schedule_expiry else None, stand, now)
+    places = move_many(
+        session,
+        ids,
+        WAITLIST,
+        INVITED,
+        invite_no=TrainingEnroll.invite_no + 1,
+        invite_date=now,
+        invite_expires_at=deadline,
+        invite_promised_until=None,
+        invite_planned_at=None,
+        invite_undelivered_at=None,
+        invite_schedule_id=schedule.id if schedule else None,
+        expiry_exempt=not schedule_expiry,
+        more_time_used=False,
+    )
+    why = {
+        "free": stand.free,
+        "schedule": schedule.name if schedule else None,
+        "deadline": deadline.isoformat() if deadline else None,
+    }
+    passed_over = _passed_over(session, stand, places)
+
+    def data(place: Place) -> dict[str, Any]:
+        # Who was passed over is written once, with the first of those invited together.
+        if place is places[0]:
+            return why | {"passed_over": passed_over}
+        return why | {"decided_with": places[0].uuid}
+
+    history.record_many(
+        session, places, "invited", WAITLIST, INVITED, actor, now, data=data, note=note
+    )
+    letters.invited(session, places, now)
+    if schedule_expiry:
+        plan.expiry_jobs(session, places, schedule, deadline, now)
+    return places
+
+
+def _passed_over(session: Session, stand: Standing, places: list[Place]) -> list[dict[str, Any]]:
+    """Who stood before the last one invited, with the code why they weren't: "why not me?"."""
+    last = max((place.queue_position or 0 for place in places), default=0)
+    code = obstacle(stand.rules, stand.now).label("code")
+    rows = session.execute(
+        waiting(stand.training.id, TrainingEnroll.uuid, TrainingEnroll.queue_position, code).where(
+            TrainingEnroll.queue_position < last
+        )
+    )
+    return [{"enrolment": uuid, "position": at, "code": why} for uuid, at, why in rows]
+
+
+def end(
+    session: Session,
+    ids: Sequence[int],
+    event: str,
+    actor: Actor,
+    now: datetime,
+    *,
+    where: ColumnElement[bool] = ALWAYS,
+    note: str | None = None,
+) -> list[Place]:
+    """waitlist-invited -> waitlist-invite-expired (WE2 7, 8); `invite_date` stays."""
+    places = move_many(
+        session,
+        ids,
+        INVITED,
+        EXPIRED,
+        where=where,
+        missed_invites=TrainingEnroll.missed_invites + 1,
+        ical_sequence=TrainingEnroll.ical_sequence + 1,
+    )
+    history.record_many(session, places, event, INVITED, EXPIRED, actor, now, note=note)
+    letters.expired(session, places, now)
+    plan.drop_expiry(session, [place.id for place in places])
+    return places
+
+
+def withdraw(
+    session: Session,
+    ids: Sequence[int],
+    actor: Actor,
+    now: datetime,
+    *,
+    silent: bool = False,
+    reason: str | None = None,
+    note: str | None = None,
+    **changes: Any,
+) -> list[Place]:
+    """waitlist-invited -> waitlist at the same position (WE2 9); `changes` say when next."""
+    places = move_many(session, ids, INVITED, WAITLIST, **changes)
+    why = {"reason": reason, "note": note}
+    history.record_many(session, places, "returned", INVITED, WAITLIST, actor, now, **why)
+    if not silent:
+        letters.invitation_withdrawn(session, places, now)
+    plan.drop_expiry(session, [place.id for place in places])
+    return places
+
+
+def hold_for_later(
+    session: Session, when: dict[int, datetime], actor: Actor, now: datetime
+) -> None:
+    """Plan invitations: enrolment id -> when. A planned row holds its place (WF8)."""
+    for id_, at in when.items():
+        row = session.execute(
+            sa.update(TrainingEnroll)
+            .where(TrainingEnroll.id == id_, TrainingEnroll.status == WAITLIST)
+            .values(invite_planned_at=at)
+            .returning(*PLACE)
+            .execution_options(synchronize_session="fetch")
+        ).one()
+        history.record_many(
+            session,
+            [Place(*row)],
+            "planned",
+            WAITLIST,
+            WAITLIST,
+            actor,
+            now,
+            data={"at": at.isoformat()},
+        )

@@ -1,0 +1,54 @@
+"""The ledger of a training: how many places are taken, kept in its row (waitlist WF2)."""
+
+from __future__ import annotations
+
+import logging
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
+
+from app.models.enrolment import TAKING, TrainingEnroll
+from app.models.training import Training
+
+log = logging.getLogger("app.services.ledger")
+
+
+def settle(session: Session, training: Training, *, takes_spot: bool) -> None:
+    """Recount who holds a place: the last step of every act that changes it, under the lock.
+
+    `overbooked_by` falls to what is really over. Only an act that takes no spot may raise it, to
+    what it finds: rows written past the services, which is logged. A spot taken beyond it breaks
+    the CHECK `oversold`, so nothing of the act remains.
+    """
+    taken = (
+        sa.select(sa.func.coalesce(sa.func.sum(TrainingEnroll.seats), 0))
+        .where(TrainingEnroll.training_id == training.id, TrainingEnroll.status.in_(TAKING))
+        .scalar_subquery()
+    )
+    over = taken - Training.max_participants
+    lower = sa.case((over < Training.overbooked_by, over), else_=Training.overbooked_by)
+    found = session.execute(
+        sa.update(Training)
+        .where(Training.id == training.id)
+        .values(
+            seats_taken=taken,
+            overbooked_by=sa.case((over <= 0, 0), else_=lower if takes_spot else over),
+        )
+        .returning(Training.seats_taken, Training.overbooked_by)
+        .execution_options(synchronize_session=False)
+    ).one()
+    if found.overbooked_by > training.overbooked_by:
+        log.warning(
+            "more seats taken than allowed: training=%s over=%s",
+            training.id,
+            found.overbooked_by,
+        )
+    set_committed_value(training, "seats_taken", found.seats_taken)
+    set_committed_value(training, "overbooked_by", found.overbooked_by)
+
+
+def allow_over(session: Session, training: Training, seats: int) -> None:
+    """Let `seats` stand above the capacity: what staff decided, before the act takes them (WO1)."""
+    training.overbooked_by = max(training.overbooked_by, seats)
+    session.flush()  # the CHECK must know before the recount

@@ -1,0 +1,39 @@
+"""Locking a row: the first statement of every act (L3, reliability DB3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models.training import Training
+from app.services.refusals import NotFound
+
+M = TypeVar("M")
+
+
+def locked(session: Session, model: type[M], id_: int) -> M:
+    """The row, ours until the commit and as it is *now*, whatever was loaded before (STYLE P2).
+
+    Raises `NotFound`.
+    """
+    session.flush()  # reading anew must not overwrite what is still unwritten
+    row = session.get(model, id_, with_for_update={"key_share": True}, populate_existing=True)
+    if row is None:
+        raise NotFound(what=model.__name__.lower(), id=id_)
+    return row
+
+
+def locked_trainings(session: Session, ids: Iterable[int]) -> list[Training]:
+    """Several trainings, locked in the order of their ids, so that nobody deadlocks (L3)."""
+    session.flush()  # as in `locked`
+    rows = session.scalars(
+        sa.select(Training)
+        .where(Training.id.in_(list(ids)))
+        .order_by(Training.id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return list(rows)

@@ -1,0 +1,160 @@
+"""What staff may do against the order of the line: skip, pause, keep places back (waitlist WO).
+
+Each with a reason of 5 to 500 characters in the history; whatever lets people in again refills.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+from sqlalchemy.orm import Session
+
+from app.models.enrolment import WAITLIST, TrainingEnroll
+from app.models.queue import standing
+from app.models.training import Training
+from app.services import history, waitlist
+from app.services.actors import Actor
+from app.services.locks import locked
+from app.services.refusals import Refusal, a_reason
+
+
+class NoSuchPlaces(Refusal):
+    """Only free places can be kept back, only kept ones released."""
+
+    code = "no_such_places"
+    sentence = _l("There are only %(count)s such places.")
+
+
+def skip(
+    session: Session,
+    enrolment: TrainingEnroll,
+    actor: Actor,
+    now: datetime,
+    reason: str | None,
+    *,
+    until: datetime | None = None,
+) -> None:
+    """Pass a waiting student over, for good or `until` an instant; the place in line is kept.
+
+    Raises `NotWaiting`, `ReasonNeeded`.
+    """
+    _passing(session, enrolment, "skipped", actor, now, reason, until is None, until)
+
+
+def unskip(
+    session: Session,
+    enrolment: TrainingEnroll,
+    actor: Actor,
+    now: datetime,
+    reason: str | None,
+) -> None:
+    """The student's turn counts again; whoever is first is invited. Raises as `skip`."""
+    training = _passing(session, enrolment, "unskipped", actor, now, reason, False, None)
+    waitlist.refill(session, training, now)
+    session.refresh(enrolment)
+
+
+def _passing(
+    session: Session,
+    enrolment: TrainingEnroll,
+    event: str,
+    actor: Actor,
+    now: datetime,
+    reason: str | None,
+    skipped: bool,
+    not_before: datetime | None,
+) -> Training:
+    note = a_reason(reason)
+    training = locked(session, Training, enrolment.training_id)
+    session.refresh(enrolment)
+    if enrolment.status is not WAITLIST:
+        raise waitlist.NotWaiting
+    enrolment.skipped, enrolment.not_before = skipped, not_before
+    data = {"until": not_before.isoformat()} if not_before else None
+    history.note(session, enrolment, event, actor, now, note=note, data=data)
+    return training
+
+
+def pause_list(
+    session: Session, training_id: int, actor: Actor, now: datetime, reason: str | None
+) -> None:
+    """Nobody is invited, newcomers queue, open invitations run on. Raises `ReasonNeeded`."""
+    _set_paused(session, training_id, True, "paused", actor, now, reason)
+
+
+def resume_list(
+    session: Session, training_id: int, actor: Actor, now: datetime, reason: str | None
+) -> list[str]:
+    """Invitations go on; returns the uuids of those invited at once. Raises `ReasonNeeded`."""
+    training = _set_paused(session, training_id, False, "resumed", actor, now, reason)
+    return waitlist.refill(session, training, now).invited
+
+
+def _set_paused(
+    session: Session,
+    training_id: int,
+    paused: bool,
+    event: str,
+    actor: Actor,
+    now: datetime,
+    reason: str | None,
+) -> Training:
+    note = a_reason(reason)
+    training = locked(session, Training, training_id)
+    if training.waitlist_paused is not paused:
+        training.waitlist_paused = paused
+        history.note_training(session, training, event, actor, now, note=note)
+    return training
+
+
+def keep_spots(
+    session: Session,
+    training_id: int,
+    count: int,
+    actor: Actor,
+    now: datetime,
+    reason: str | None,
+) -> None:
+    """Keep free places back, for staff to give by invitation or force (WO3).
+
+    Raises `NoSuchPlaces` if fewer are free, `ReasonNeeded`.
+    """
+    note = a_reason(reason)
+    training = locked(session, Training, training_id)
+    free = standing(session, training, now).free
+    _change_kept(session, training, count, free, "kept", actor, now, note)
+
+
+def release_spots(
+    session: Session,
+    training_id: int,
+    count: int,
+    actor: Actor,
+    now: datetime,
+    reason: str | None,
+) -> list[str]:
+    """Give kept places back to the line; returns the uuids invited. Raises as `keep_spots`."""
+    note = a_reason(reason)
+    training = locked(session, Training, training_id)
+    kept = training.seats_kept
+    _change_kept(session, training, -count, kept, "released", actor, now, note)
+    return waitlist.refill(session, training, now).invited
+
+
+def _change_kept(
+    session: Session,
+    training: Training,
+    change: int,
+    most: int,
+    event: str,
+    actor: Actor,
+    now: datetime,
+    note: str,
+) -> None:
+    if not 1 <= abs(change) <= most:
+        raise NoSuchPlaces(count=most)
+    training.seats_kept += change
+    data: dict[str, Any] = {"count": abs(change), "kept": training.seats_kept}
+    history.note_training(session, training, event, actor, now, note=note, data=data)

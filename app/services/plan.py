@@ -1,0 +1,276 @@
+"""The plan: jobs that follow from rows, written in the transaction of the fact (L1, rulings RC4).
+
+A job names a schedule and an item, never a deadline; whoever wakes asks the row. Losing every job
+loses nothing, since all of them can be computed again from the rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models.automation import (
+    AutomationClasses,
+    AutomationRun,
+    AutomationSchedule,
+    BeforeAfterEnum,
+    EventsEnum,
+)
+from app.models.bulk import chunks, upsert_many
+from app.models.enrolment import TrainingEnroll
+from app.models.job import Job
+from app.models.rules import Environment, rules_of
+from app.models.training import Training, TrainingEvent, schedule_types
+from app.services.deadline import WAITLIST_TASK
+from app.services.transitions import Place
+
+DEVELOPMENT_DELAY = timedelta(seconds=1)  # waitlist WA9
+
+
+class Anchor(Enum):
+    """From which instant of a training a task counts (waitlist WB)."""
+
+    EVENT_START = "the start of the first, the last or all events"
+    FIRST_START = "the start of the first event"
+    LAST_END = "the end of the last event"
+
+
+# The built-in tasks whose items are trainings; a provider's own classes come with renew.
+TRAINING_TASKS: dict[str, Anchor] = {
+    "StudentReminderTask": Anchor.EVENT_START,
+    "TrainerReminderTask": Anchor.EVENT_START,
+    "SendAttendeeListTask": Anchor.EVENT_START,
+    "StudentOpenSpotReminder": Anchor.FIRST_START,
+    "WaitlistReminderTask": Anchor.FIRST_START,
+    "DeleteTrainingTask": Anchor.LAST_END,
+}
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """A planned time of a schedule for an item: the event's instant, and when to run."""
+
+    item: str
+    at: datetime
+    due: datetime
+
+    @property
+    def name(self) -> str:
+        """What the ledger calls it."""
+        return f"{self.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def job_id(schedule_name: str, item: str, environment: Environment) -> str:
+    """`{schedule name}/{item id}/{ENVIRONMENT}`, always three segments (waitlist WA4)."""
+    return f"{schedule_name}/{item}/{environment}"
+
+
+# --- expiry jobs, one for each open invitation ---------------------------------------------------
+
+
+def expiry_jobs(
+    session: Session,
+    places: Sequence[Place],
+    schedule: AutomationSchedule | None,
+    deadline: datetime | None,
+    now: datetime,
+) -> None:
+    """Plan the end of invitations that `schedule` governs; without one the sweep ends them."""
+    if schedule is None or deadline is None:
+        return
+    items = [Occurrence(place.uuid, deadline, deadline) for place in places]
+    _put(session, schedule.name, WAITLIST_TASK, items, now)
+
+
+def drop_expiry(session: Session, enrolment_ids: Sequence[int]) -> None:
+    """Take the expiry jobs of enrolments away: they left `waitlist-invited`, or run no more."""
+    environment = rules_of(session).environment
+    e, s = TrainingEnroll, AutomationSchedule
+    for some in chunks(enrolment_ids):
+        ids = (
+            sa.select(s.name + "/" + e.uuid + f"/{environment}")
+            .select_from(e)
+            .join(s, s.id == e.invite_schedule_id)
+            .where(e.id.in_(some))
+        )
+        _delete(session, Job.id.in_(ids))
+
+
+# --- jobs of a training: reminders, attendee lists, archiving -------------------------------------
+
+
+def training_jobs(session: Session, training: Training, now: datetime) -> None:
+    """Bring the jobs of a training in line with its events: what is due anew, moved or gone."""
+    schedules = _training_schedules(session, training)
+    wanted: dict[str, tuple[AutomationSchedule, str, Occurrence]] = {}
+    for schedule, class_name in schedules:
+        planned = occurrences(training, schedule, class_name, now)
+        for occurrence in _unfinished(session, schedule, planned):
+            id_ = job_id(schedule.name, occurrence.item, rules_of(session).environment)
+            wanted[id_] = (schedule, class_name, occurrence)
+    there = _jobs_of(session, training.id)
+    _delete(session, Job.id.in_([id_ for id_ in there if id_ not in wanted]))
+    for id_, (schedule, class_name, occurrence) in wanted.items():
+        if there.get(id_) != occurrence.due:
+            _put(session, schedule.name, class_name, [occurrence], now)
+
+
+def drop_training_jobs(session: Session, training: Training) -> None:
+    """Take the jobs of a training away: it is closed."""
+    _delete(session, Job.id.in_(list(_jobs_of(session, training.id))))
+
+
+def occurrences(
+    training: Training, schedule: AutomationSchedule, class_name: str, now: datetime
+) -> list[Occurrence]:
+    """When a schedule of a built-in training task is due for a training (waitlist WA2, WB).
+
+    Left out: anchors that are past (but of `LAST_END`), and what was due before the schedule was
+    switched on.
+    """
+    zone, anchor = ZoneInfo(training.practice.timezone), TRAINING_TASKS[class_name]
+    found = []
+    for item, at in anchors(training.id, training.events, anchor, schedule.events):
+        due = shifted(at, schedule.interval or timedelta(0), schedule.beforeafter, zone)
+        ahead = at > now or anchor is Anchor.LAST_END
+        if ahead and (schedule.active_since is None or due >= schedule.active_since):
+            found.append(Occurrence(item, at, due))
+    return found
+
+
+def anchors(
+    training_id: int,
+    events: Sequence[TrainingEvent],
+    anchor: Anchor,
+    which: EventsEnum | None,
+) -> list[tuple[str, datetime]]:
+    """(item id, instant) of a training: `<id>`, or `<id>:<event id>` for each of all events."""
+    if not events:
+        return []
+    item = str(training_id)
+    starts = sorted(events, key=lambda event: (event.start_time, event.id))
+    if anchor is Anchor.LAST_END:
+        return [(item, max(event.end_time for event in events))]
+    if anchor is Anchor.FIRST_START or which in (None, EventsEnum.first):
+        return [(item, starts[0].start_time)]
+    if which is EventsEnum.last:
+        return [(item, starts[-1].start_time)]
+    if which is EventsEnum.all:
+        return [(f"{item}:{event.id}", event.start_time) for event in starts]
+    return []  # `invited` makes no sense for a training: inert (WA7)
+
+
+def shifted(at: datetime, interval: timedelta, side: BeforeAfterEnum, zone: ZoneInfo) -> datetime:
+    """`interval` before or after an instant, in UTC.
+
+    Whole days are calendar days of `zone`: "7 days before 09:00" is 09:00 on either side of a clock
+    change. What is left is elapsed time (waitlist WA3).
+    """
+    sign = -1 if side is BeforeAfterEnum.before else 1
+    days = timedelta(days=interval.days)
+    same_clock = (at.astimezone(zone) + sign * days).astimezone(UTC)
+    return same_clock + sign * (interval - days)
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def _put(
+    session: Session,
+    schedule_name: str,
+    class_name: str,
+    items: Iterable[Occurrence],
+    now: datetime,
+) -> None:
+    environment = rules_of(session).environment
+    rows: list[dict[str, Any]] = []
+    for occurrence in items:
+        due = occurrence.due
+        if environment is Environment.DEVELOPMENT:
+            due = now + DEVELOPMENT_DELAY
+        state = {
+            "v": 1,
+            "args": [occurrence.item, schedule_name, class_name],
+            "kwargs": {},
+        }
+        rows.append(
+            {
+                "id": job_id(schedule_name, occurrence.item, environment),
+                "next_run_time": due.timestamp(),
+                "due": due,
+                "job_state": json.dumps(state).encode(),
+                "attempts": 0,
+                "claim": None,
+                "last_error": None,
+            }
+        )
+    upsert_many(session, Job, rows, key="id")
+
+
+def _delete(session: Session, which: sa.ColumnElement[bool]) -> None:
+    session.execute(sa.delete(Job).where(which).execution_options(synchronize_session=False))
+
+
+def _training_schedules(
+    session: Session, training: Training
+) -> list[tuple[AutomationSchedule, str]]:
+    s, typed = AutomationSchedule, schedule_types.c
+    types_of = sa.select(typed.schedule_id).where(typed.schedule_id == s.id)
+    covers = sa.or_(
+        ~types_of.exists(),
+        types_of.where(typed.training_type_id == training.training_type_id).exists(),
+    )
+    rows = session.execute(
+        sa.select(s, AutomationClasses.class_name)
+        .join(AutomationClasses, AutomationClasses.id == s.automation_class_id)
+        .where(
+            AutomationClasses.class_name.in_(list(TRAINING_TASKS)),
+            s.works(),
+            s.interval.is_not(None),
+            sa.or_(s.practice_id.is_(None), s.practice_id == training.practice_id),
+            covers,
+        )
+        .order_by(s.id)
+    )
+    return [(schedule, class_name) for schedule, class_name in rows]
+
+
+def _unfinished(
+    session: Session, schedule: AutomationSchedule, planned: list[Occurrence]
+) -> list[Occurrence]:
+    """Without those that the ledger knows: what ran is never run again (L7)."""
+    if not planned:
+        return []
+    done = session.execute(
+        sa.select(AutomationRun.item, AutomationRun.occurrence).where(
+            AutomationRun.schedule_id == schedule.id,
+            AutomationRun.item.in_([o.item for o in planned]),
+            AutomationRun.finished_at.is_not(None),
+        )
+    ).all()
+    return [o for o in planned if (o.item, o.name) not in {tuple(row) for row in done}]
+
+
+def _jobs_of(session: Session, training_id: int) -> dict[str, datetime | None]:
+    """Job id -> due of all jobs of a training, its removed events included."""
+    environment = rules_of(session).environment
+    names = session.scalars(
+        sa.select(AutomationSchedule.name)
+        .join(AutomationClasses)
+        .where(AutomationClasses.class_name.in_(list(TRAINING_TASKS)))
+        .distinct()
+    ).all()
+    if not names:
+        return {}
+    mine = [Job.id.startswith(f"{name}/{training_id}:", autoescape=True) for name in names]
+    whole = Job.id.in_([job_id(name, str(training_id), environment) for name in names])
+    found = session.execute(sa.select(Job.id, Job.due).where(sa.or_(whole, *mine)))
+    return {id_: due for id_, due in found if id_.endswith(f"/{environment}")}

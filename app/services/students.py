@@ -1,0 +1,131 @@
+"""Changes to a student that their enrolments must follow (waitlist WT5–WT7).
+
+All trainings concerned are locked in the order of their ids, before anything is read.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from email_validator import EmailNotValidError, validate_email
+from flask_babel import lazy_gettext as _l
+from sqlalchemy.orm import Session
+
+from app.models.enrolment import INVITED, OPEN, WAITLIST, TrainingEnroll
+from app.models.person import PersonStatus, Student
+from app.models.training import Training
+from app.models.user import User, UserSettings
+from app.services import enrolments, invitations, letters, waitlist
+from app.services.actors import Actor
+from app.services.locks import locked_trainings
+from app.services.refusals import Refusal
+
+
+class BadAddress(Refusal):
+    """Not one plain e-mail address."""
+
+    code, status = "bad_address", 400
+    sentence = _l("This is not an e-mail address.")
+
+
+def valid_address(text: str) -> str:
+    """One plain address, its domain in lower case (reliability SE12). Raises `BadAddress`."""
+    try:
+        found = validate_email(text.strip(), check_deliverability=False, test_environment=True)
+    except EmailNotValidError as error:
+        raise BadAddress from error
+    if len(found.normalized) > 254:
+        raise BadAddress
+    return found.normalized
+
+
+def deactivate(session: Session, student: Student, actor: Actor, now: datetime) -> None:
+    """The student may not book: passed over while waiting, silently uninvited (WT5)."""
+    trainings = _trainings_of(session, student, WAITLIST, INVITED)
+    student.status = PersonStatus.INACTIVE
+    for training in trainings:
+        mine = sa.select(TrainingEnroll.id).where(
+            TrainingEnroll.training_id == training.id,
+            TrainingEnroll.student_id == student.id,
+            TrainingEnroll.status == INVITED,
+        )
+        ids = list(session.scalars(mine))
+        if invitations.withdraw(session, ids, actor, now, silent=True, reason="inactive"):
+            waitlist.refill(session, training, now)
+
+
+def activate(session: Session, student: Student, actor: Actor, now: datetime) -> list[str]:
+    """The student may book again; returns the uuids invited where their turn has come (WT5)."""
+    trainings = _trainings_of(session, student, WAITLIST)
+    student.status = PersonStatus.ACTIVE
+    return _refill_all(session, trainings, now)
+
+
+def opt_out(session: Session, student: Student) -> None:
+    """No letters: open invitations stay open, waiting rows are passed over (WT6)."""
+    _settings(session, student.user).msg_transactional_emails = False
+
+
+def opt_in(session: Session, student: Student, now: datetime) -> list[str]:
+    """Letters again; returns the uuids invited where the student's turn has come (WT6)."""
+    trainings = _trainings_of(session, student, WAITLIST)
+    _settings(session, student.user).msg_transactional_emails = True
+    return _refill_all(session, trainings, now)
+
+
+def change_address(session: Session, student: Student, email: str, now: datetime) -> list[str]:
+    """A new address, which no letter has come back from; refills as `opt_in` (WF6).
+
+    Raises `BadAddress`.
+    """
+    email = valid_address(email)
+    trainings = _trainings_of(session, student, WAITLIST)
+    student.user.email, student.user.undeliverable_at = email, None
+    return _refill_all(session, trainings, now)
+
+
+def erase(session: Session, student: Student, actor: Actor, now: datetime) -> None:
+    """Forget the person: open rows are left, places refilled, nothing is written to them (WT7).
+
+    The rows stay under a pseudonym, so that history still adds up.
+    """
+    _trainings_of(session, student, *OPEN)
+    user = student.user
+    mine = sa.select(TrainingEnroll).where(
+        TrainingEnroll.student_id == student.id, TrainingEnroll.status.in_(OPEN)
+    )
+    student.status = PersonStatus.INACTIVE
+    for enrolment in session.scalars(mine.order_by(TrainingEnroll.training_id)).all():
+        enrolments.erase(session, enrolment, actor, now)
+    letters.drop_unsent(session, user.id, "erased", now)
+    _pseudonymise(user, now)
+
+
+def _pseudonymise(user: User, now: datetime) -> None:
+    user.email = f"erased-{user.fs_uniquifier}@example.invalid"
+    user.first_name = user.last_name = ""
+    user.phone = user.birthday = user.password = None
+    user.active = False
+    user.erased_at = now
+
+
+def _trainings_of(session: Session, student: Student, *statuses: str) -> list[Training]:
+    """The trainings in which the student has such a row, all locked."""
+    ids = session.scalars(
+        sa.select(TrainingEnroll.training_id).where(
+            TrainingEnroll.student_id == student.id, TrainingEnroll.status.in_(statuses)
+        )
+    ).all()
+    return locked_trainings(session, ids)
+
+
+def _refill_all(session: Session, trainings: list[Training], now: datetime) -> list[str]:
+    session.flush()  # the line is read from the database
+    return [uuid for t in trainings for uuid in waitlist.refill(session, t, now).invited]
+
+
+def _settings(session: Session, user: User) -> UserSettings:
+    if user.settings is None:
+        user.settings = UserSettings()
+    return user.settings

@@ -1,0 +1,379 @@
+"""Changes to a training: one transaction each, the training locked (waitlist WT1–WT4, WO4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from flask_babel import lazy_gettext as _l
+from sqlalchemy.orm import Session
+
+from app.models.enrolment import (
+    DEROLLED,
+    INVITED,
+    OPEN,
+    WAITLIST,
+    EnrolmentStatus,
+    TrainingEnroll,
+)
+from app.models.enrolment_history import EnrolmentHistory
+from app.models.queue import standing
+from app.models.training import MOST_PARTICIPANTS, Training, TrainingEvent
+from app.services import deadline_changes, history, invitations, letters, plan, waitlist
+from app.services.actors import Actor
+from app.services.ledger import allow_over, settle
+from app.services.locks import locked
+from app.services.refusals import Refusal, a_reason
+from app.services.transitions import PLACE, Place, move_many
+
+
+class TrainingClosed(Refusal):
+    """Cancelling is final, and what is archived is over (WT1)."""
+
+    code = "training_closed"
+    sentence = _l("This training is cancelled or archived.")
+
+
+class HasHistory(Refusal):
+    """A training that people were in is kept (WT4)."""
+
+    code = "has_history"
+    sentence = _l("People have been in this training: cancel or archive it instead.")
+
+
+class BadCapacity(Refusal):
+    """A number of places that no training has."""
+
+    code, status = "bad_capacity", 400
+    sentence = _l("The number of places is from 0 to %(most)s.")
+
+
+class BelowTaken(Refusal):
+    """A capacity below the places taken asks for a decision (WO4)."""
+
+    code = "below_taken"
+    sentence = _l(
+        "%(taken)s places are taken, %(invited)s of them by invitation only: withdraw the newest"
+        " invitations, or stay overbooked."
+    )
+
+
+class BadEvent(Refusal):
+    """A meeting that ends before it starts, or isn't one of this training."""
+
+    code, status = "bad_event", 400
+    sentence = _l("Each meeting starts before it ends and belongs to this training.")
+
+
+# --- open and closed -----------------------------------------------------------------------------
+
+
+def activate(session: Session, training_id: int, actor: Actor, now: datetime) -> list[str]:
+    """Open for booking: jobs are planned, the line is served; returns the uuids invited (WT2).
+
+    Raises `TrainingClosed`.
+    """
+    training = _open_ended(session, training_id)
+    if training.active:
+        return []
+    training.active = True
+    history.note_training(session, training, "activated", actor, now)
+    plan.training_jobs(session, training, now)
+    return waitlist.refill(session, training, now).invited
+
+
+def deactivate(
+    session: Session,
+    training_id: int,
+    actor: Actor,
+    now: datetime,
+    *,
+    note: str | None = None,
+) -> None:
+    """No booking; the enrolled stay, invited students go back to their place in line (WT2)."""
+    training = _open_ended(session, training_id)
+    if not training.active:
+        return
+    training.active = False
+    history.note_training(session, training, "deactivated", actor, now, note=note)
+    withdraw_all(session, training, actor, now, reason="deactivated")
+    plan.drop_training_jobs(session, training)
+
+
+def withdraw_all(
+    session: Session, training: Training, actor: Actor, now: datetime, *, reason: str
+) -> list[Place]:
+    """Take all open invitations of a training back, not skipped (WT2, WF9)."""
+    ids = [place.id for place in _places(session, training.id, INVITED)]
+    places = invitations.withdraw(session, ids, actor, now, reason=reason)
+    settle(session, training, takes_spot=False)
+    return places
+
+
+def cancel(
+    session: Session, training_id: int, actor: Actor, now: datetime, reason: str | None
+) -> None:
+    """The training does not take place: everyone is told, every open row closed. Final (WT1).
+
+    Raises `ReasonNeeded`, `TrainingClosed`.
+    """
+    note = a_reason(reason)
+    training = _open_ended(session, training_id)
+    training.cancelled_at = now
+    seq = history.note_training(session, training, "training-cancelled", actor, now, note=note)
+    gone = _close_all(
+        session,
+        training,
+        OPEN,
+        "cancelled",
+        actor,
+        now,
+        reason="training-cancelled",
+        note=note,
+    )
+    letters.training_cancelled(session, training_id, gone, seq, now, reason=note)
+    plan.drop_training_jobs(session, training)
+
+
+def archive(session: Session, training_id: int, actor: Actor, now: datetime) -> None:
+    """Put a training that is over away: who still waits leaves silently (WE2 14).
+
+    Enrolled rows stay as attendance. Twice is harmless.
+    """
+    training = locked(session, Training, training_id)
+    if training.archived_at is not None:
+        return
+    training.archived_at = now
+    history.note_training(session, training, "training-archived", actor, now)
+    _close_all(
+        session,
+        training,
+        (WAITLIST, INVITED),
+        "archived",
+        actor,
+        now,
+        reason="archived",
+    )
+    plan.drop_training_jobs(session, training)
+
+
+def delete(session: Session, training_id: int) -> None:
+    """Remove a training nobody was ever in (WT4). Raises `HasHistory`."""
+    training = locked(session, Training, training_id)
+    for model in (TrainingEnroll, EnrolmentHistory):
+        of_training = sa.select(model.id).where(model.training_id == training_id)
+        if session.scalar(of_training.limit(1)) is not None:
+            raise HasHistory
+    plan.drop_training_jobs(session, training)
+    session.delete(training)
+    session.flush()  # a row that still hangs on it is refused here, not at the commit
+
+
+def _open_ended(session: Session, training_id: int) -> Training:
+    training = locked(session, Training, training_id)
+    if training.cancelled_at or training.archived_at:
+        raise TrainingClosed
+    return training
+
+
+def _close_all(
+    session: Session,
+    training: Training,
+    statuses: Sequence[EnrolmentStatus],
+    event: str,
+    actor: Actor,
+    now: datetime,
+    *,
+    reason: str,
+    note: str | None = None,
+) -> list[Place]:
+    gone: list[Place] = []
+    for from_ in statuses:
+        ids = [place.id for place in _places(session, training.id, from_)]
+        places = move_many(
+            session,
+            ids,
+            from_,
+            DEROLLED,
+            invite_planned_at=None,
+            ical_sequence=TrainingEnroll.ical_sequence + 1,
+        )
+        history.record_many(
+            session,
+            places,
+            event,
+            from_,
+            DEROLLED,
+            actor,
+            now,
+            reason=reason,
+            note=note,
+        )
+        if from_ is INVITED:
+            plan.drop_expiry(session, ids)
+        gone += places
+    settle(session, training, takes_spot=False)
+    return gone
+
+
+def _places(session: Session, training_id: int, *statuses: EnrolmentStatus) -> list[Place]:
+    rows = session.execute(
+        sa.select(*PLACE)
+        .where(
+            TrainingEnroll.training_id == training_id,
+            TrainingEnroll.status.in_(statuses),
+        )
+        .order_by(TrainingEnroll.queue_position, TrainingEnroll.id)
+    )
+    return [Place(*row) for row in rows]
+
+
+# --- capacity ------------------------------------------------------------------------------------
+
+
+class BelowTakenChoice(StrEnum):
+    """What to do when fewer places are left than taken (WO4)."""
+
+    WITHDRAW = "withdraw"  # the newest invitations
+    OVERBOOK = "overbook"  # leave everyone in; nobody new until it fits
+
+
+def set_capacity(
+    session: Session,
+    training_id: int,
+    places: int,
+    actor: Actor,
+    now: datetime,
+    *,
+    choice: BelowTakenChoice | None = None,
+    reason: str | None = None,
+) -> list[str]:
+    """Change the number of places; raised, it refills: returns the uuids invited (WO4).
+
+    Below what is taken it takes a `choice` and a reason. Enrolled people are never dropped: what
+    invitations don't cover stays overbooked.
+    Raises `BadCapacity`, `BelowTaken`, `ReasonNeeded`, `TrainingClosed`.
+    """
+    if not 0 <= places <= MOST_PARTICIPANTS:
+        raise BadCapacity(most=MOST_PARTICIPANTS)
+    training = _open_ended(session, training_id)
+    stand = standing(session, training, now)
+    over = stand.taken - places
+    note = None
+    if over > 0 and places < training.max_participants:
+        newest = _newest_invitations(session, training_id, over)
+        if choice is None:
+            raise BelowTaken(taken=stand.taken, invited=len(newest))
+        note = a_reason(reason)
+        if choice is BelowTakenChoice.WITHDRAW:
+            over -= len(invitations.withdraw(session, newest, actor, now, note=note))
+    data = {"from": training.max_participants, "to": places}
+    training.max_participants = places
+    allow_over(session, training, over)
+    history.note_training(session, training, "capacity", actor, now, note=note, data=data)
+    return waitlist.refill(session, training, now).invited
+
+
+def _newest_invitations(session: Session, training_id: int, count: int) -> list[int]:
+    e = TrainingEnroll
+    newest = (
+        sa.select(e.id)
+        .where(e.training_id == training_id, e.status == INVITED)
+        .order_by(e.invite_date.desc(), e.queue_position.desc())
+        .limit(count)
+    )
+    return list(session.scalars(newest))
+
+
+# --- dates ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """One event as it should be; without `id` it is new."""
+
+    start_time: datetime
+    end_time: datetime
+    location_id: int | None = None
+    id: int | None = None
+
+
+@dataclass(frozen=True)
+class Rescheduled:
+    """What a new timetable did."""
+
+    in_the_past: bool  # it starts before now: nobody was written to
+    invited: list[str]
+
+
+def reschedule(
+    session: Session,
+    training_id: int,
+    meetings: Sequence[Meeting],
+    actor: Actor,
+    now: datetime,
+    *,
+    notify: bool = True,
+) -> Rescheduled:
+    """Replace the events of a training: deadlines, jobs and one letter per person follow (WT3).
+
+    Events of `meetings` keep their row by `id`; those not named are removed. A deadline behind the
+    new hard stop is cut to it; whom no letter tells of the new dates is told of that.
+    Raises `BadEvent`, `TrainingClosed`.
+    """
+    training = _open_ended(session, training_id)
+    before = _timetable(training)
+    removed = _replace_events(training, meetings)
+    session.flush()  # new events need their ids, and the count below their times
+    if not removed and _timetable(training) == before:
+        return Rescheduled(False, [])
+    stand = standing(session, training, now)
+    in_the_past = stand.starts_at is not None and stand.starts_at <= now
+    notify = notify and not in_the_past
+    data = {"removed": removed, "notified": notify}
+    seq = history.note_training(session, training, "rescheduled", actor, now, data=data)
+    deadline_changes.cut_to_hard_stop(session, stand, actor, tell=not notify and not in_the_past)
+    if notify:
+        people = _next_sequence(session, training_id)
+        letters.training_rescheduled(session, training_id, people, seq, now, removed=removed)
+    if training.active:
+        plan.training_jobs(session, training, now)
+    return Rescheduled(in_the_past, waitlist.refill(session, training, now).invited)
+
+
+def _timetable(training: Training) -> set[tuple[Any, ...]]:
+    return {(e.id, e.start_time, e.end_time, e.location_id) for e in training.events}
+
+
+def _replace_events(training: Training, meetings: Sequence[Meeting]) -> list[int]:
+    """Bring the events in line; return the ids of those removed."""
+    there = {event.id: event for event in training.events}
+    named = [meeting.id for meeting in meetings if meeting.id is not None]
+    if any(m.start_time >= m.end_time for m in meetings) or not set(named) <= set(there):
+        raise BadEvent
+    for meeting in meetings:
+        event = there[meeting.id] if meeting.id is not None else TrainingEvent()
+        event.start_time, event.end_time = meeting.start_time, meeting.end_time
+        event.location_id = meeting.location_id
+        if meeting.id is None:
+            training.events.append(event)
+    removed = sorted(set(there) - set(named))
+    for id_ in removed:
+        training.events.remove(there[id_])
+    return removed
+
+
+def _next_sequence(session: Session, training_id: int) -> list[Place]:
+    """Everyone with an open row, each with the calendar number of the letter to come (WM5)."""
+    rows = session.execute(
+        sa.update(TrainingEnroll)
+        .where(TrainingEnroll.training_id == training_id, TrainingEnroll.status.in_(OPEN))
+        .values(ical_sequence=TrainingEnroll.ical_sequence + 1)
+        .returning(*PLACE)
+        .execution_options(synchronize_session="fetch")
+    )
+    return sorted((Place(*row) for row in rows), key=lambda place: place.id)

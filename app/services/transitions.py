@@ -1,0 +1,166 @@
+"""The only place where a status moves (L2): check and change are one guarded UPDATE.
+
+`EVENTS` is the whole life of an enrolment (waitlist WE2): from which statuses an event leads where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, true
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm.util import identity_key
+
+from app.models.bulk import CHUNK, chunks
+from app.models.enrolment import (
+    DECLINED,
+    DEROLLED,
+    ENROLLED,
+    EXPIRED,
+    INVITED,
+    OPEN,
+    WAITLIST,
+    EnrolmentStatus,
+    TrainingEnroll,
+)
+
+ALWAYS = true()
+Status = EnrolmentStatus | None  # None: there was no row yet
+
+
+class Event(NamedTuple):
+    """What may happen to an enrolment: from one of these statuses to that one."""
+
+    from_: tuple[Status, ...]
+    to: EnrolmentStatus
+
+
+EVENTS: dict[str, Event] = {
+    "enrolled": Event((None, DEROLLED), ENROLLED),
+    "queued": Event((None, DEROLLED), WAITLIST),
+    "re-enabled": Event((EXPIRED, DECLINED), WAITLIST),
+    "invited": Event((WAITLIST,), INVITED),
+    "accepted": Event((INVITED,), ENROLLED),
+    "declined": Event((INVITED,), DECLINED),
+    "expired": Event((INVITED,), EXPIRED),
+    "deinvited": Event((INVITED,), EXPIRED),
+    "returned": Event((INVITED,), WAITLIST),
+    "forced": Event((None, WAITLIST, INVITED, EXPIRED, DECLINED, DEROLLED), ENROLLED),
+    "derolled": Event((ENROLLED,), DEROLLED),
+    "left": Event((WAITLIST, INVITED), DEROLLED),
+    "removed": Event((WAITLIST, INVITED), DEROLLED),
+    "cancelled": Event(OPEN, DEROLLED),
+    "archived": Event((WAITLIST, INVITED), DEROLLED),
+}
+
+# Which moves any event allows, per model whose rows have a status.
+MOVES: dict[type, frozenset[tuple[Any, Any]]] = {
+    TrainingEnroll: frozenset((from_, e.to) for e in EVENTS.values() for from_ in e.from_),
+}
+
+
+def is_legal(event: str, from_: Status, to: Status) -> bool:
+    """Whether `event` leads from one status to the other."""
+    known = EVENTS.get(event)
+    return known is not None and from_ in known.from_ and to is known.to
+
+
+class IllegalMove(Exception):
+    """Code asked for a move that no event allows: a bug, not a refusal."""
+
+
+class Place(NamedTuple):
+    """An enrolment as history, letters and jobs need it: a row, not an ORM object."""
+
+    id: int
+    uuid: str
+    training_id: int
+    student_id: int
+    queue_position: int | None
+    invite_no: int
+    ical_sequence: int
+
+
+PLACE: tuple[InstrumentedAttribute[Any], ...] = tuple(
+    getattr(TrainingEnroll, name) for name in Place._fields
+)
+
+
+def place_of(enrolment: TrainingEnroll) -> Place:
+    return Place(*(getattr(enrolment, name) for name in Place._fields))
+
+
+def move(
+    session: Session,
+    row: Any,
+    from_: Any,
+    to: Any,
+    *,
+    where: ColumnElement[bool] = ALWAYS,
+    **changes: Any,
+) -> bool:
+    """Move `row` from `from_` (one status, or a tuple) to `to`; say whether it was us who did.
+
+    Check and change are one statement, so of two that race exactly one gets True. `where` holds
+    what else must be true, deadlines above all. Afterwards `row` shows what is true.
+    """
+    model = type(row)
+    moved = session.scalars(
+        _guarded(model, model.id == row.id, from_, to, where, changes)
+        .returning(model)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    ).one_or_none()
+    if moved is None:
+        session.refresh(row)
+    return moved is not None
+
+
+def move_many(
+    session: Session,
+    ids: Sequence[int],
+    from_: EnrolmentStatus,
+    to: EnrolmentStatus,
+    *,
+    where: ColumnElement[bool] = ALWAYS,
+    **changes: Any,
+) -> list[Place]:
+    """The same guard over a set of enrolments; return those that moved, in the order of `ids`."""
+    moved: dict[int, Place] = {}
+    for some in chunks(ids, CHUNK):
+        rows = session.execute(
+            _guarded(TrainingEnroll, TrainingEnroll.id.in_(some), from_, to, where, changes)
+            .returning(*PLACE)
+            .execution_options(synchronize_session=False)
+        )
+        moved |= {row.id: Place(*row) for row in rows}
+    _forget(session, moved)
+    return [moved[id_] for id_ in ids if id_ in moved]
+
+
+def _guarded(
+    model: Any,
+    which: ColumnElement[bool],
+    from_: Any,
+    to: Any,
+    where: ColumnElement[bool],
+    changes: dict[str, Any],
+) -> sa.Update:
+    froms = from_ if isinstance(from_, tuple) else (from_,)
+    for one in froms:
+        if (one, to) not in MOVES[model]:
+            raise IllegalMove(f"{model.__name__}: no event leads from {one} to {to}")
+    return (
+        sa.update(model)
+        .where(which, model.status.in_(froms), where)
+        .values(status=to, version=model.version + 1, **changes)
+    )
+
+
+def _forget(session: Session, moved: dict[int, Place]) -> None:
+    """Let rows that this session already holds be read anew: the set moved past them."""
+    for id_ in moved:
+        row = session.identity_map.get(identity_key(TrainingEnroll, id_))
+        if row is not None:
+            session.expire(row)

@@ -1,0 +1,499 @@
+"""The life of an enrolment in the line, top to bottom.
+
+            enrol (seat free, nobody waits) ────────────────► enrolled ──deroll──► derolled ──┐
+student ──► enrol (full) ──► waitlist ──invite──► waitlist-invited ──accept──► enrolled       │
+                                ▲                     ├──decline──► waitlist-declined ────────┤
+                                └── re-enable (tail)  └──expire───► waitlist-invite-expired ──┤
+                                                                                              ▼
+                                                                                   fill_open_spots
+
+An invited student holds a spot. Whatever may free a spot ends in `fill_open_spots`, in the same
+transaction. Every verb goes in this order: lock the training, move by a guarded UPDATE, write
+history, promise letters, change jobs, refill. Enrolling and leaving stand in `enrolments.py`, how
+long an invited student has to answer in `deadline.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import Session
+
+from app.models.automation import AutomationSchedule
+from app.models.enrolment import (
+    DECLINED,
+    ENROLLED,
+    EXPIRED,
+    INVITED,
+    WAITLIST,
+    TrainingEnroll,
+)
+from app.models.person import PersonStatus, Student
+from app.models.queue import (
+    Standing,
+    eligible,
+    obstacle,
+    reachable,
+    standing,
+    starts_at,
+    waiting,
+)
+from app.models.rules import rules_of
+from app.models.training import Training
+from app.models.user import User, UserSettings
+from app.services import history, invitations, letters, plan
+from app.services.actors import SYSTEM, Actor
+from app.services.ledger import settle
+from app.services.locks import locked
+from app.services.refusals import Refusal, a_reason
+from app.services.scope import require_own
+from app.services.transitions import move, place_of
+
+
+class Answer(StrEnum):
+    """What became of a student's answer; each face says it in its own way (STYLE R12)."""
+
+    ENROLLED = "enrolled"
+    ALREADY_ENROLLED = "already_enrolled"
+    DECLINED = "declined"
+    ALREADY_DECLINED = "already_declined"
+    TOO_LATE = "too_late"
+    WITHDRAWN = "withdrawn"  # back on the list
+    SUPERSEDED = "superseded"  # there is a newer invitation
+    NOT_OPEN = "not_open"  # training closed or started, account inactive, left
+
+
+class NotInvited(Refusal):
+    """Only an open invitation can be ended or taken back."""
+
+    code = "not_invited"
+    sentence = _l("This student has no open invitation.")
+
+
+class NotWaiting(Refusal):
+    """Only who waits can be invited, planned or skipped."""
+
+    code = "not_waiting"
+    sentence = _l("This student is not on the waitlist.")
+
+
+class NoFreeSpot(Refusal):
+    """An invitation needs a place to offer."""
+
+    code = "no_free_spot"
+    sentence = _l("No place is free. Raise the capacity, or force the student in with a reason.")
+
+
+class CannotBeInvited(Refusal):
+    """An obstacle that no reason overrides: a code of WD4, or `closed`, `paused`."""
+
+    code = "cannot_be_invited"
+    sentence = _l("This student cannot be invited now: %(code)s.")
+
+
+class Unreachable(Refusal):
+    """Who cannot be told of a free place cannot wait for one (WE2 2)."""
+
+    code = "unreachable"
+    sentence = _l("Switch letters on and give a valid address: we could not tell you of a place.")
+
+
+# --- joining the line --------------------------------------------------------------------------
+
+
+def re_enable(session: Session, enrolment: TrainingEnroll, actor: Actor, now: datetime) -> bool:
+    """Back to the tail after declining or running out (WE2 3); False: nothing to do.
+
+    Whether the training is open to this student, `enrolments.enrol` has checked.
+    Raises `Unreachable`.
+    """
+    training = locked(session, Training, enrolment.training_id)
+    session.refresh(enrolment)
+    from_ = enrolment.status
+    if from_ not in (EXPIRED, DECLINED):
+        return False
+    require_reachable(session, enrolment.student_id)
+    tail = at_the_tail(session, training.id, now)
+    move(session, enrolment, from_, WAITLIST, **tail)  # sure to win: read under the lock
+    seq = history.record(session, enrolment, "re-enabled", from_, WAITLIST, actor, now)
+    letters.waitlisted(session, place_of(enrolment), seq, now)
+    refill(session, training, now)
+    session.refresh(enrolment)  # it may have been invited at once
+    return True
+
+
+def at_the_tail(session: Session, training_id: int, now: datetime) -> dict[str, Any]:
+    """What a row gets that joins the line: the highest position ever given, plus one (WF3)."""
+    position = session.execute(
+        sa.update(Training)
+        .where(Training.id == training_id)
+        .values(last_position=Training.last_position + 1)
+        .returning(Training.last_position)
+        .execution_options(synchronize_session=False)
+    ).scalar_one()
+    return {
+        "queue_position": position,
+        "joined_at": now,
+        "skipped": False,
+        "not_before": None,
+        "missed_invites": 0,
+        "ical_sequence": TrainingEnroll.ical_sequence + 1,
+    }
+
+
+def require_reachable(session: Session, student_id: int) -> None:
+    """Raises `Unreachable`."""
+    told = session.scalar(
+        sa.select(reachable(rules_of(session)))
+        .select_from(Student)
+        .join(User, User.id == Student.user_id)
+        .outerjoin(UserSettings, UserSettings.user_id == User.id)
+        .where(Student.id == student_id)
+    )
+    if not told:
+        raise Unreachable
+
+
+# --- refill --------------------------------------------------------------------------------------
+
+
+def fill_open_spots(session: Session, training_id: int, now: datetime) -> list[str]:
+    """Invite as many as there are free spots, first in line first; return their uuids.
+
+    Twice is harmless: what is free is counted, not remembered (L4). The number of statements does
+    not depend on how many are invited.
+    """
+    return refill(session, locked(session, Training, training_id), now).invited
+
+
+@dataclass(frozen=True)
+class Refill:
+    """What a refill did, and what it left."""
+
+    invited: list[str]  # uuids, first in line first
+    free: int  # places still free
+    someone_waits: bool  # an eligible person is left: no newcomer may pass (WF4)
+
+
+def refill(session: Session, training: Training, now: datetime) -> Refill:
+    """`fill_open_spots` for who holds the lock."""
+    stand = standing(session, training, now)
+    line = _next_in_line(session, stand, stand.to_invite)
+    batch = line[: stand.rules.batch_size or len(line)]
+    at_once, later = _staggered(batch, stand)
+    invited = invitations.make(session, stand, at_once, SYSTEM)
+    invitations.hold_for_later(session, later, SYSTEM, now)
+    settle(session, training, takes_spot=bool(at_once))
+    someone_waits = len(line) > len(batch)
+    if stand.free and not stand.invites and stand.before_hard_stop:
+        someone_waits = bool(_next_in_line(session, stand, 1))
+    return Refill([place.uuid for place in invited], stand.free - len(batch), someone_waits)
+
+
+def _next_in_line(session: Session, stand: Standing, count: int) -> list[int]:
+    if not count:
+        return []
+    line = eligible(stand.training.id, stand.rules, stand.now, TrainingEnroll.id)
+    return list(session.scalars(line.limit(count)))
+
+
+def _staggered(batch: list[int], stand: Standing) -> tuple[list[int], dict[int, datetime]]:
+    """Whom to invite now, and whom when: one after another if so configured (WF8)."""
+    if not stand.rules.stagger:
+        return batch, {}
+    later = enumerate(batch[1:], start=1)
+    return batch[:1], {id_: stand.now + n * stand.rules.stagger for n, id_ in later}
+
+
+def freed(session: Session, training: Training, now: datetime, *, keep_place: bool = False) -> None:
+    """A place may be free: refill, or keep it back for staff to give (WO3)."""
+    if keep_place:
+        training.seats_kept += 1
+        settle(session, training, takes_spot=False)
+    else:
+        refill(session, training, now)
+
+
+# --- invitations by staff ------------------------------------------------------------------------
+
+
+def invite(
+    session: Session,
+    enrolment: TrainingEnroll,
+    actor: Actor,
+    now: datetime,
+    *,
+    reason: str | None = None,
+    schedule_expiry: bool = True,
+) -> None:
+    """Offer this waiting student a place now; a kept place will do (WE2 4, WO2, WO3).
+
+    Who is not first in line needs a reason, so does who is skipped or rate-limited.
+    `schedule_expiry=False` exempts the invitation from running out before the hard stop (WI4).
+    Raises `NotWaiting`, `NoFreeSpot`, `CannotBeInvited`, `ReasonNeeded`.
+    """
+    training = locked(session, Training, enrolment.training_id)
+    session.refresh(enrolment)
+    if enrolment.status != WAITLIST:
+        raise NotWaiting
+    stand = standing(session, training, now)
+    _require_inviting(stand)
+    own = enrolment.seats if enrolment.invite_planned_at else 0  # a plan holds its own place
+    if stand.free_with_kept + own < 1:
+        raise NoFreeSpot
+    note = a_reason(reason) if reason or not _is_next(session, stand, enrolment) else None
+    if stand.free + own < 1:
+        training.seats_kept -= 1
+    invitations.make(
+        session,
+        stand,
+        [enrolment.id],
+        actor,
+        schedule_expiry=schedule_expiry,
+        note=note,
+    )
+    settle(session, training, takes_spot=True)
+    session.refresh(enrolment)
+
+
+def _require_inviting(stand: Standing) -> None:
+    if not stand.is_open:
+        raise CannotBeInvited(code="closed")
+    if stand.training.waitlist_paused:
+        raise CannotBeInvited(code="paused")
+    if not stand.before_hard_stop:
+        raise CannotBeInvited(code="too-late")
+
+
+def _is_next(session: Session, stand: Standing, enrolment: TrainingEnroll) -> bool:
+    """Whether a refill would take this row first. Raises `CannotBeInvited`."""
+    code = obstacle(stand.rules, stand.now).label("code")
+    own_row = waiting(stand.training.id, code).where(TrainingEnroll.id == enrolment.id)
+    why_not: str | None = session.execute(own_row).scalar_one()
+    if why_not in ("inactive", "unreachable"):
+        raise CannotBeInvited(code=why_not)
+    return _next_in_line(session, stand, 1) == [enrolment.id]
+
+
+def deinvite(
+    session: Session,
+    enrolment: TrainingEnroll,
+    actor: Actor,
+    now: datetime,
+    reason: str | None,
+) -> None:
+    """End an open invitation now, with a reason; the next in line is invited (WE2 8).
+
+    Raises `NotInvited`, `ReasonNeeded`.
+    """
+    note = a_reason(reason)
+    training = locked(session, Training, enrolment.training_id)
+    if not invitations.end(session, [enrolment.id], "deinvited", actor, now, note=note):
+        raise NotInvited
+    refill(session, training, now)
+    session.refresh(enrolment)
+
+
+def return_to_list(
+    session: Session,
+    enrolment: TrainingEnroll,
+    actor: Actor,
+    now: datetime,
+    reason: str | None,
+    *,
+    not_before: datetime | None = None,
+    silent: bool = False,
+    keep_place: bool = False,
+) -> None:
+    """Take an invitation back; the student keeps the same position (WE2 9).
+
+    The row is passed over until staff say otherwise, or until `not_before`: else the refill would
+    invite it again at once. Raises `NotInvited`, `ReasonNeeded`.
+    """
+    note = a_reason(reason)
+    training = locked(session, Training, enrolment.training_id)
+    next_time: dict[str, Any] = {
+        "skipped": not_before is None,
+        "not_before": not_before,
+    }
+    if not invitations.withdraw(
+        session, [enrolment.id], actor, now, note=note, silent=silent, **next_time
+    ):
+        raise NotInvited
+    freed(session, training, now, keep_place=keep_place)
+    session.refresh(enrolment)
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+def accept(
+    session: Session,
+    enrolment: TrainingEnroll,
+    actor: Actor,
+    now: datetime,
+    *,
+    invite_no: int | None = None,
+) -> Answer:
+    """Take the place that was offered (WE2 5); `invite_no` is the invitation a link spoke of.
+
+    Raises `NotFound` for another student's row.
+    """
+    require_own(enrolment, actor)
+    locked(session, Training, enrolment.training_id)
+    # The deadline stands in the WHERE: a late sweep never lets a late student in.
+    if move(
+        session,
+        enrolment,
+        INVITED,
+        ENROLLED,
+        where=sa.and_(_answerable(now), _this_invitation(invite_no)),
+        ical_sequence=TrainingEnroll.ical_sequence + 1,
+    ):
+        history.record(session, enrolment, "accepted", INVITED, ENROLLED, actor, now)
+        letters.accepted(session, place_of(enrolment), now)
+        plan.drop_expiry(session, [enrolment.id])
+        return Answer.ENROLLED
+    return _why_not(enrolment, now, invite_no)
+
+
+def decline(
+    session: Session,
+    enrolment: TrainingEnroll,
+    actor: Actor,
+    now: datetime,
+    *,
+    invite_no: int | None = None,
+    keep_place: bool = False,
+) -> Answer:
+    """Give the offered place back; the next in line is invited (WE2 6). Staff may be late.
+
+    Raises `NotFound` for another student's row.
+    """
+    require_own(enrolment, actor)
+    training = locked(session, Training, enrolment.training_id)
+    in_time = sa.true() if actor.staff else TrainingEnroll.open_at(now)
+    if move(
+        session,
+        enrolment,
+        INVITED,
+        DECLINED,
+        where=sa.and_(in_time, _this_invitation(invite_no)),
+        ical_sequence=TrainingEnroll.ical_sequence + 1,
+    ):
+        history.record(session, enrolment, "declined", INVITED, DECLINED, actor, now)
+        letters.declined(session, place_of(enrolment), now)
+        plan.drop_expiry(session, [enrolment.id])
+        freed(session, training, now, keep_place=keep_place)
+        return Answer.DECLINED
+    return _why_not(enrolment, now, invite_no)
+
+
+def _answerable(now: datetime) -> ColumnElement[bool]:
+    """In time, the training open, the student active: what an acceptance needs (WE2 5)."""
+    begins = starts_at(TrainingEnroll.training_id)
+    bookable = sa.select(Training.id).where(
+        Training.active, Training.cancelled_at.is_(None), Training.archived_at.is_(None)
+    )
+    active = (
+        sa.select(Student.id)
+        .join(User, User.id == Student.user_id)
+        .where(Student.status == PersonStatus.ACTIVE, User.active)
+    )
+    return sa.and_(
+        TrainingEnroll.open_at(now),
+        sa.or_(begins.is_(None), begins > now),
+        TrainingEnroll.training_id.in_(bookable),
+        TrainingEnroll.student_id.in_(active),
+    )
+
+
+def _this_invitation(invite_no: int | None) -> ColumnElement[bool]:
+    return sa.true() if invite_no is None else TrainingEnroll.invite_no == invite_no
+
+
+def _why_not(enrolment: TrainingEnroll, now: datetime, invite_no: int | None) -> Answer:
+    """What the row says, now that the answer has moved nothing."""
+    if invite_no is not None and invite_no != enrolment.invite_no:
+        return Answer.SUPERSEDED
+    if enrolment.status is INVITED:
+        deadline = enrolment.invite_expires_at
+        return Answer.TOO_LATE if deadline and deadline <= now else Answer.NOT_OPEN
+    return {
+        ENROLLED: Answer.ALREADY_ENROLLED,
+        DECLINED: Answer.ALREADY_DECLINED,
+        EXPIRED: Answer.TOO_LATE,
+        WAITLIST: Answer.WITHDRAWN,
+    }.get(enrolment.status, Answer.NOT_OPEN)
+
+
+# --- expiry --------------------------------------------------------------------------------------
+
+
+def expire(
+    session: Session,
+    enrolment: TrainingEnroll,
+    actor: Actor,
+    now: datetime,
+    *,
+    as_of: datetime | None = None,
+) -> bool:
+    """End this invitation if its deadline has come; False: the student answered first (WE2 7)."""
+    ended = expire_overdue(
+        session,
+        enrolment.training_id,
+        now,
+        actor=actor,
+        as_of=as_of,
+        only=[enrolment.id],
+    )
+    session.refresh(enrolment)
+    return bool(ended)
+
+
+def expire_overdue(
+    session: Session,
+    training_id: int,
+    now: datetime,
+    *,
+    actor: Actor = SYSTEM,
+    as_of: datetime | None = None,
+    only: Sequence[int] | None = None,
+) -> list[str]:
+    """End the overdue invitations of a training and refill it; return the uuids that ended.
+
+    `as_of` is the instant deadlines are compared with: `now`, but in DEVELOPMENT the due time of
+    the job (WA9). What a schedule granted ends only while it works, or past the hard stop.
+    """
+    training = locked(session, Training, training_id)
+    at = as_of or now
+    overdue = sa.and_(
+        TrainingEnroll.overdue_at(at),
+        _expires_by_itself(standing(session, training, now), at),
+    )
+    which = sa.select(TrainingEnroll.id).where(
+        TrainingEnroll.training_id == training_id,
+        TrainingEnroll.status == INVITED,
+        overdue,
+    )
+    if only is not None:
+        which = which.where(TrainingEnroll.id.in_(only))
+    ids = list(session.scalars(which.order_by(TrainingEnroll.queue_position)))
+    ended = invitations.end(session, ids, "expired", actor, now, where=overdue)
+    refill(session, training, now)
+    return [place.uuid for place in ended]
+
+
+def _expires_by_itself(stand: Standing, at: datetime) -> ColumnElement[bool]:
+    if stand.hard_stop is not None and stand.hard_stop <= at:
+        return sa.true()
+    works = sa.select(AutomationSchedule.id).where(AutomationSchedule.works())
+    granted_by = TrainingEnroll.invite_schedule_id
+    return sa.or_(granted_by.is_(None), granted_by.in_(works))

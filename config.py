@@ -1,0 +1,135 @@
+"""Every setting, read from the environment once; `.env.example` explains each of them.
+
+A value that doesn't parse, or that would be unsafe to serve people with, is answered by one
+sentence per mistake (`BadSettings`), never by a traceback.
+"""
+
+from __future__ import annotations
+
+import stat
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import find_dotenv
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ENV_FILE = find_dotenv(usecwd=True) or ".env"
+SHORTEST_SECRET = 32  # bytes
+EXAMPLE_SECRETS = {"change-me", "internal_secret_key"}
+
+
+class BadSettings(Exception):
+    """Settings we will not start with; `mistakes` has a sentence for each, with its cure."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        self.mistakes = mistakes
+        super().__init__("\n".join(mistakes))
+
+
+class Settings(BaseSettings):
+    """What an operator can set. Names and defaults as in `.env.example`."""
+
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    environment: Literal["PRODUCTION", "DEVELOPMENT"] = "PRODUCTION"
+    sqlalchemy_database_uri: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    public_base_url: str | None = None
+    trusted_hosts: Annotated[list[str], NoDecode] = []
+    demo: bool = False
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    waitlist_cutoff: timedelta = timedelta(hours=2)
+    waitlist_min_answer: timedelta = timedelta(minutes=15)
+    waitlist_batch_size: int = Field(default=0, ge=0)
+    waitlist_invite_limit: int = Field(default=3, ge=1)
+    waitlist_invite_window_hours: float = Field(default=24, gt=0)
+    waitlist_stagger_seconds: float = Field(default=0, ge=0)
+
+    web_host: str = "127.0.0.1"
+    web_port: int = Field(default=8000, ge=1, le=65535)
+    web_workers: int = Field(default=2, ge=1)
+    web_threads: int = Field(default=8, ge=1)
+
+    @field_validator("trusted_hosts", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("waitlist_cutoff", "waitlist_min_answer", mode="before")
+    @classmethod
+    def _interval(cls, value: Any) -> Any:
+        from app.services.intervals import parse_interval  # one spelling everywhere (WA7)
+        from app.services.refusals import Refusal
+
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_interval(value)
+        except Refusal as no:
+            raise ValueError(str(no.sentence)) from no
+
+    @property
+    def database(self) -> str | None:
+        uri = self.sqlalchemy_database_uri
+        return uri.get_secret_value() if uri else None
+
+
+def load(**given: Any) -> Settings:
+    """The settings of this process; `given` wins over the environment. Raises `BadSettings`."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise BadSettings(
+            [f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}." for e in error.errors()]
+        ) from error
+
+
+def mistakes_for_serving(settings: Settings) -> list[str]:
+    """Why people should not be served with these settings (reliability SE1); empty: they may be."""
+    mistakes = []
+    if settings.database is None:
+        mistakes.append(
+            "SQLALCHEMY_DATABASE_URI is not set: name a database, for instance"
+            " postgresql://user:password@host/name or sqlite:////path/to/nextseat.db."
+        )
+    if settings.environment == "PRODUCTION" and not settings.demo:
+        mistakes += [*_secret(settings), *_address(settings), *_env_file()]
+    return mistakes
+
+
+def _secret(settings: Settings) -> list[str]:
+    secret = settings.secret_key.get_secret_value() if settings.secret_key else ""
+    if secret in EXAMPLE_SECRETS or len(secret.encode()) < SHORTEST_SECRET:
+        return [
+            f"SECRET_KEY is missing, shorter than {SHORTEST_SECRET} bytes or an example: set it to"
+            ' the output of python -c "import secrets; print(secrets.token_urlsafe(48))".'
+        ]
+    return []
+
+
+def _address(settings: Settings) -> list[str]:
+    mistakes = []
+    if not (settings.public_base_url or "").startswith("https://"):
+        mistakes.append(
+            "PUBLIC_BASE_URL is missing or not https: set it to the address people use, such as"
+            " https://training.example.org; links in letters are built from it."
+        )
+    if not settings.trusted_hosts:
+        mistakes.append(
+            "TRUSTED_HOSTS is empty: list the host names you serve, such as training.example.org."
+        )
+    return mistakes
+
+
+def _env_file() -> list[str]:
+    path = Path(ENV_FILE)
+    if path.is_file() and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        return [f"{path.name} holds secrets and others may read it: run chmod 600 {path.name}."]
+    return []

@@ -1,0 +1,70 @@
+"""Serve the web app: `python run_web.py`. `flask --app run_web …` finds the commands here."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+from flask import Flask
+
+import app
+from app.models.engine import BadDatabaseUrl
+from config import BadSettings, Settings, load, mistakes_for_serving
+
+WRONG_USE = 2
+
+
+def create_app() -> Flask:
+    """The application, or one sentence per mistake and exit code 2."""
+    try:
+        return app.create_app(load())
+    except (BadSettings, BadDatabaseUrl) as error:
+        _refuse(str(error).splitlines())
+
+
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C; refuse to start unsafely (reliability SE1)."""
+    application = create_app()
+    settings: Settings = application.extensions["settings"]
+    if mistakes := mistakes_for_serving(settings):
+        _refuse(mistakes)
+    if sys.platform == "win32":
+        import waitress
+
+        waitress.serve(
+            application,
+            host=settings.web_host,
+            port=settings.web_port,
+            threads=settings.web_threads,
+        )
+    else:
+        _gunicorn(settings)
+
+
+def _gunicorn(settings: Settings) -> None:
+    from gunicorn.app.base import BaseApplication
+
+    class Server(BaseApplication):  # type: ignore[misc]
+        def load_config(self) -> None:
+            for name, value in {
+                "bind": f"{settings.web_host}:{settings.web_port}",
+                "workers": settings.web_workers,
+                "threads": settings.web_threads,
+                "proc_name": "nextseat-web",
+            }.items():
+                self.cfg.set(name, value)
+
+        def load(self) -> Any:
+            return create_app()  # in each worker: connections are not shared across a fork
+
+    Server().run()
+
+
+def _refuse(mistakes: list[str]) -> NoReturn:
+    for mistake in mistakes:
+        print(mistake, file=sys.stderr)
+    sys.exit(WRONG_USE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""The cast of all tests: Ada, Ben and Cleo queue, in this order, for Pottery, which has one place.
+
+Tess trains, Max administers. It is noon, and Pottery starts in thirty days.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models import (
+    AutomationClasses,
+    AutomationSchedule,
+    BeforeAfterEnum,
+    EnrolmentHistory,
+    EventsEnum,
+    Job,
+    Outbox,
+    Practice,
+    Student,
+    Trainer,
+    Training,
+    TrainingEnroll,
+    TrainingEvent,
+    TrainingTrainer,
+    User,
+)
+from app.models.types import new_uuid
+from app.services import enrolments, waitlist
+from app.services.actors import CONSOLE, LINK, Actor, staff
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+SECOND, MINUTE, HOUR, DAY = (timedelta(**{u: 1}) for u in ("seconds", "minutes", "hours", "days"))
+START = NOON + 30 * DAY
+DEADLINE = NOON + 48 * HOUR  # of an invitation made at noon
+REASON = "a good reason"
+
+
+class Cast:
+    """Who and what a test needs, made on demand in its session."""
+
+    def __init__(self, session: Session, places: int = 1) -> None:
+        self.session = session
+        self.practice = self.add(Practice(name="Clay & Co", shortname="clay"))
+        self.tess = self.trainer("Tess")
+        self.max = staff(self.user("Max").id)
+        self.pottery = self.training("Pottery", places)
+        self.schedule = self.waitlist_schedule("waitlist_invitation_expiry", 48 * HOUR)
+        self.students: dict[str, Student] = {}
+
+    # --- making ---
+
+    def add(self, row: Any) -> Any:
+        self.session.add(row)
+        self.session.flush()
+        return row
+
+    def user(self, name: str) -> User:
+        email = f"{name.lower()}-{new_uuid()[:8]}@example.org"
+        user = User(email=email, first_name=name, last_name="Example", active=True)
+        user.fs_uniquifier = new_uuid()
+        return self.add(user)
+
+    def student(self, name: str) -> Student:
+        """The student of that name, made when first asked for."""
+        if name not in self.students:
+            row = Student(user_id=self.user(name).id, practice_id=self.practice.id)
+            self.students[name] = self.add(row)
+        return self.students[name]
+
+    def trainer(self, name: str) -> Trainer:
+        return self.add(Trainer(user_id=self.user(name).id, practice_id=self.practice.id))
+
+    def training(self, name: str, places: int = 1, start: datetime | None = START) -> Training:
+        """An open training with Tess, one event of three hours, or none at all."""
+        training = Training(
+            practice_id=self.practice.id, name=name, max_participants=places, active=True
+        )
+        training.trainers.append(TrainingTrainer(trainer_id=self.tess.id))
+        if start is not None:
+            training.events.append(TrainingEvent(start_time=start, end_time=start + 3 * HOUR))
+        return self.add(training)
+
+    def task(self, class_name: str) -> AutomationClasses:
+        found = self.session.scalars(
+            sa.select(AutomationClasses).where(AutomationClasses.class_name == class_name)
+        ).one_or_none()
+        return found or self.add(AutomationClasses(class_name=class_name))
+
+    def waitlist_schedule(self, name: str, answer: timedelta, **more: Any) -> AutomationSchedule:
+        return self.add(
+            AutomationSchedule(
+                name=name,
+                automation_class=self.task("AutomaticWaitList"),
+                beforeafter=BeforeAfterEnum.after,
+                events=EventsEnum.invited,
+                interval=answer,
+                **more,
+            )
+        )
+
+    # --- what people do ---
+
+    def enrol(
+        self, name: str, now: datetime = NOON, training: Training | None = None
+    ) -> TrainingEnroll:
+        where = (training or self.pottery).id
+        who = self.student(name)
+        actor = Actor(f"user:{who.user_id}", user_id=who.user_id)
+        return enrolments.enrol(self.session, where, who.id, actor, now, terms=True)
+
+    def enrol_all(self, *names: str, now: datetime = NOON) -> list[TrainingEnroll]:
+        return [self.enrol(name, now) for name in names]
+
+    def leave(self, enrolment: TrainingEnroll, now: datetime = NOON) -> None:
+        enrolments.deroll(self.session, enrolment, LINK, now)
+
+    def accept(self, enrolment: TrainingEnroll, now: datetime = NOON) -> waitlist.Answer:
+        return waitlist.accept(self.session, enrolment, LINK, now)
+
+    def decline(self, enrolment: TrainingEnroll, now: datetime = NOON) -> waitlist.Answer:
+        return waitlist.decline(self.session, enrolment, LINK, now)
+
+    def expire(self, enrolment: TrainingEnroll, now: datetime = DEADLINE) -> bool:
+        return waitlist.expire(self.session, enrolment, CONSOLE, now)
+
+    # --- what there is ---
+
+    def statuses(self, *rows: TrainingEnroll) -> list[str]:
+        for row in rows:
+            self.session.refresh(row)
+        return [str(row.status) for row in rows]
+
+    def history(self, training: Training | None = None) -> list[str]:
+        """The events of a training, in the order of their numbers."""
+        of = (training or self.pottery).id
+        rows = sa.select(EnrolmentHistory.event).where(EnrolmentHistory.training_id == of)
+        return list(self.session.scalars(rows.order_by(EnrolmentHistory.seq)))
+
+    def letters(self, since: int = 0) -> list[tuple[str, str]]:
+        """(letter, first name of its reader) of all promised, in the order they were."""
+        rows = sa.select(Outbox.kind, User.first_name).join(User, User.id == Outbox.user_id)
+        found = self.session.execute(rows.where(Outbox.id > since).order_by(Outbox.id))
+        return [(kind, name) for kind, name in found]
+
+    def last_letter(self) -> int:
+        return self.session.scalar(sa.select(sa.func.max(Outbox.id))) or 0
+
+    def jobs(self) -> dict[str, datetime]:
+        return {row.id: row.due for row in self.session.execute(sa.select(Job.id, Job.due))}

@@ -1,0 +1,95 @@
+"""Databases for tests: one migrated template of each kind, copied as often as needed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import flask_migrate
+import sqlalchemy as sa
+from flask import Flask
+
+from app import create_app
+from config import Settings
+
+KINDS = ("sqlite", "postgresql")
+TEMPLATE = "nextseat_template"
+
+
+def make_templates() -> None:
+    """Migrate an empty database of each kind."""
+    _admin(f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}")
+    for url in (_postgresql_url(TEMPLATE), f"sqlite:///{_sqlite_template()}"):
+        upgrade(url)
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    app = app_on(url)
+    with app.app_context():
+        flask_migrate.upgrade(revision=revision)
+        _dispose(app)
+
+
+def app_on(url: str, **settings: object) -> Flask:
+    """The application on a database; settings come from here alone, not from the machine."""
+    return create_app(Settings(_env_file=None, sqlalchemy_database_uri=url, **settings))
+
+
+@contextmanager
+def a_database(kind: str) -> Iterator[str]:
+    """The URL of a fresh migrated database, dropped afterwards."""
+    name = f"test_{uuid4().hex[:12]}"
+    if kind == "postgresql":
+        _admin(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        yield _postgresql_url(name)
+        _admin(f"DROP DATABASE {name} WITH (FORCE)")
+        return
+    path = _folder() / f"{name}.db"
+    shutil.copy(_sqlite_template(), path)
+    yield f"sqlite:///{path}"
+    for file in _folder().glob(f"{name}.db*"):
+        file.unlink()
+
+
+@contextmanager
+def an_empty_database(kind: str) -> Iterator[str]:
+    """The URL of a database without any table."""
+    with a_database(kind) as url:
+        if kind == "sqlite":
+            Path(url.removeprefix("sqlite:///")).unlink()
+        else:
+            engine = sa.create_engine(url)
+            with engine.begin() as connection:
+                connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+                connection.execute(sa.text("CREATE SCHEMA public"))
+            engine.dispose()
+        yield url
+
+
+def _dispose(app: Flask) -> None:
+    app.extensions["sqlalchemy"].engine.dispose()
+
+
+def _postgresql_url(name: str) -> str:
+    url = sa.make_url(os.environ["NEXTSEAT_TEST_POSTGRESQL"]).set(database=name)
+    return url.render_as_string(hide_password=False)
+
+
+def _sqlite_template() -> Path:
+    return _folder() / "template.db"
+
+
+def _folder() -> Path:
+    return Path(os.environ["NEXTSEAT_TEST_FOLDER"])
+
+
+def _admin(*statements: str) -> None:
+    engine = sa.create_engine(os.environ["NEXTSEAT_TEST_POSTGRESQL"], isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+    engine.dispose()
