@@ -1,39 +1,59 @@
-"""Many rows in few statements (performance P6): dictionaries in, no ORM objects."""
+"""Many rows in few statements (performance P6): no ORM objects, and what a table already knows is
+copied inside the database, not carried through Python.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
+import sqlalchemy as sa
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import GenericFunction
 
 T = TypeVar("T")
 
 CHUNK = 1000
 
 
-def insert_many(
+def insert_many(session: Session, model: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows given as dictionaries."""
+    for chunk in chunks(rows):
+        session.execute(_insert(session, model.__table__), chunk)
+
+
+def insert_selected(
     session: Session,
     model: Any,
-    rows: Sequence[dict[str, Any]],
-    *,
+    columns: dict[str, Any],
+    source: sa.Select[Any],
     once_per: str | None = None,
 ) -> None:
-    """Insert `rows`; of those whose `once_per` column is there already, nothing happens."""
-    table: Table = model.__table__
-    statement = _insert(session, table)
+    """Insert what `columns` makes of each row of `source`: expressions, or the same value for all.
+
+    A row whose `once_per` is there already stays as it is.
+    """
+    statement = _from_select(session, model, columns, source)
     if once_per:
         statement = statement.on_conflict_do_nothing(index_elements=[once_per])
-    for chunk in chunks(rows):
-        session.execute(statement, chunk)
+    session.execute(statement)
+
+
+def upsert_selected(
+    session: Session, model: Any, columns: dict[str, Any], source: sa.Select[Any], key: str
+) -> None:
+    """The same, each row replacing what stands under its `key`."""
+    statement = _from_select(session, model, columns, source)
+    replaced = {name: statement.excluded[name] for name in columns if name != key}
+    session.execute(statement.on_conflict_do_update(index_elements=[key], set_=replaced))
 
 
 def upsert_many(session: Session, model: Any, rows: Sequence[dict[str, Any]], *, key: str) -> None:
     """Insert `rows`, each replacing what stands under its `key`."""
-    table: Table = model.__table__
-    statement = _insert(session, table)
+    statement = _insert(session, model.__table__)
     for chunk in chunks(rows):
         replaced = {name: statement.excluded[name] for name in chunk[0] if name != key}
         session.execute(statement.on_conflict_do_update(index_elements=[key], set_=replaced), chunk)
@@ -42,6 +62,54 @@ def upsert_many(session: Session, model: Any, rows: Sequence[dict[str, Any]], *,
 def chunks(things: Sequence[T], size: int = CHUNK) -> Iterator[list[T]]:
     for start in range(0, len(things), size):
         yield list(things[start : start + size])
+
+
+class random_uuid(GenericFunction[str]):
+    """A fresh uuid per row, as text."""
+
+    type = sa.String(36)
+    inherit_cache = True
+
+
+class utf8(GenericFunction[bytes]):
+    """The bytes of a text."""
+
+    type = sa.LargeBinary()
+    inherit_cache = True
+
+
+@compiles(random_uuid, "postgresql")
+def _random_uuid_postgresql(_element: Any, _compiler: Any, **_: Any) -> str:
+    return "CAST(gen_random_uuid() AS VARCHAR)"
+
+
+@compiles(random_uuid, "sqlite")
+def _random_uuid_sqlite(_element: Any, _compiler: Any, **_: Any) -> str:
+    return "lower(hex(randomblob(16)))"
+
+
+@compiles(utf8, "postgresql")
+def _utf8_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"convert_to({compiler.process(element.clauses, **kw)}, 'UTF8')"
+
+
+@compiles(utf8, "sqlite")
+def _utf8_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **kw)} AS BLOB)"
+
+
+def _from_select(
+    session: Session, model: Any, columns: dict[str, Any], source: sa.Select[Any]
+) -> Any:
+    table: Table = model.__table__
+    made = [
+        value
+        if isinstance(value, sa.SQLColumnExpression)
+        else sa.literal(value, table.c[name].type)
+        for name, value in columns.items()
+    ]
+    rows = source.with_only_columns(*made, maintain_column_froms=True)
+    return _insert(session, table).from_select(list(columns), rows, include_defaults=False)
 
 
 def _insert(session: Session, table: Table) -> Any:

@@ -27,7 +27,7 @@ class OutboxState(StrEnum):
 class Outbox(Model):
     """A promise. `key` names its occasion, so that promising twice is promising once (WM6).
 
-    Rows of one `aggregate` go out in the order of their ids. `payload` holds ids and facts that no
+    Rows of one `aggregate` go out in the order of their ids. `payload` holds facts that no other
     row keeps; all else is read when the letter is sent.
     """
 
@@ -55,7 +55,7 @@ class Outbox(Model):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    uuid: Mapped[str] = mapped_column(Uuid, unique=True, default=new_uuid)
+    uuid: Mapped[str] = mapped_column(Uuid, default=new_uuid)  # the letter's Message-ID
     key: Mapped[str] = mapped_column(sa.String(200), unique=True)
     channel: Mapped[str] = mapped_column(sa.String(20))
     aggregate: Mapped[str] = mapped_column(sa.String(80))
@@ -64,6 +64,9 @@ class Outbox(Model):
     enrolment_id: Mapped[int | None] = mapped_column(
         sa.ForeignKey("training_enroll.id"), index=True
     )
+    training_id: Mapped[int | None] = mapped_column(sa.ForeignKey("training.id"))
+    invite_no: Mapped[int | None]  # the invitation it speaks of
+    sequence: Mapped[int | None]  # of its calendar part, the same for all days (WM5)
     payload: Mapped[dict[str, Any]] = mapped_column(PlainJson)
     state: Mapped[OutboxState] = mapped_column(
         enum_type(OutboxState, "state"), default=OutboxState.PENDING

@@ -50,7 +50,9 @@ def enum_type(values: type[StrEnum], name: str) -> sa.Enum:
 # One object of plain values; changes in place are noticed (libraries D5).
 JsonObject = MutableDict.as_mutable(sa.JSON().with_variant(JSONB(), "postgresql"))
 # The same for rows that are written once.
-PlainJson: sa.types.TypeEngine[Any] = sa.JSON().with_variant(JSONB(), "postgresql")
+PlainJson: sa.types.TypeEngine[Any] = sa.JSON(none_as_null=True).with_variant(
+    JSONB(none_as_null=True), "postgresql"
+)
 # UUIDs are text: the documents compare and filter them as such (libraries T20).
 Uuid = sa.String(36)
 

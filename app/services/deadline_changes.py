@@ -144,7 +144,7 @@ def _change(
         ids = [id_ for id_, at in deadlines.items() if at == deadline]
         some = _set(session, ids, deadline)
         data = {"deadline": deadline.isoformat() if deadline else None}
-        told = history.record_many(
+        seq = history.record_many(
             session,
             some,
             "deadline-changed",
@@ -157,7 +157,7 @@ def _change(
             data=data,
         )
         if tell:
-            letters.deadline_changed(session, some, told, now)
+            letters.deadline_changed(session, some, seq, now)
         plan.drop_expiry(session, ids)
         _plan_again(session, ids, deadline, now)
         places += some

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models.bulk import insert_many
+from app.models.bulk import chunks, insert_many, insert_selected
 from app.models.enrolment import EnrolmentStatus, TrainingEnroll
 from app.models.enrolment_history import EnrolmentHistory
 from app.models.training import Training
@@ -31,8 +31,7 @@ def record(
     **why: Any,
 ) -> int:
     """Write down one transition and return its number; `why`: `reason`, `note`, `data`."""
-    place = place_of(enrolment)
-    return record_many(session, [place], event, from_, to, actor, now, **why)[place.id]
+    return record_many(session, [place_of(enrolment)], event, from_, to, actor, now, **why)
 
 
 def record_many(
@@ -46,38 +45,47 @@ def record_many(
     *,
     reason: str | None = None,
     note: str | None = None,
-    data: Any = None,
-) -> dict[int, int]:
-    """Write down a transition of several enrolments of one training: enrolment id -> number.
+    data: dict[str, Any] | None = None,
+    data_of_first: dict[str, Any] | None = None,
+) -> int:
+    """Write down a transition of several enrolments of one training, in the order of the line.
 
-    `data` is one object for all, or a function of the place.
+    Returns the number of the first. `data` stands in each row, `data_of_first` in the first of them
+    beside it: what one decision about all of them was made from.
     """
     if from_ is not to and not is_legal(event, from_, to):
         raise IllegalMove(f"{event!r} does not lead from {from_} to {to}")
     if not places:
-        return {}
-    seq = _numbers(session, places[0].training_id, len(places))
-    rows = [
-        {
-            "training_id": place.training_id,
-            "seq": seq + n,
-            "enrolment_id": place.id,
-            "student_id": place.student_id,
+        return 0
+    first = seq = _numbers(session, places[0].training_id, len(places))
+    e, to_json = TrainingEnroll, EnrolmentHistory.data.type
+    whole = (data or {}) | data_of_first if data_of_first else data
+    for some in chunks(places):
+        in_line = sa.func.row_number().over(order_by=(sa.func.coalesce(e.queue_position, 0), e.id))
+        columns = {
+            "training_id": e.training_id,
+            "seq": sa.cast(in_line, sa.Integer) + (seq - 1),
+            "enrolment_id": e.id,
+            "student_id": e.student_id,
             "at": now,
             "actor": actor.name,
             "event": event,
             "from_status": from_,
             "to_status": to,
-            "invite_no": place.invite_no,
-            "queue_position": place.queue_position,
+            "invite_no": e.invite_no,
+            "queue_position": e.queue_position,
             "reason": reason,
             "note": note,
-            "data": data(place) if callable(data) else data,
+            "data": sa.case(
+                (e.id == places[0].id, sa.literal(whole, to_json)),
+                else_=sa.literal(data, to_json),
+            ),
         }
-        for n, place in enumerate(places)
-    ]
-    insert_many(session, EnrolmentHistory, rows)
-    return {row["enrolment_id"]: row["seq"] for row in rows}
+        insert_selected(
+            session, EnrolmentHistory, columns, sa.select(e).where(e.id.in_([p.id for p in some]))
+        )
+        seq += len(some)
+    return first
 
 
 def note(

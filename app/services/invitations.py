@@ -57,16 +57,19 @@ def make(
         "schedule": schedule.name if schedule else None,
         "deadline": deadline.isoformat() if deadline else None,
     }
-    passed_over = _passed_over(session, stand, places)
-
-    def data(place: Place) -> dict[str, Any]:
-        # Who was passed over is written once, with the first of those invited together.
-        if place is places[0]:
-            return why | {"passed_over": passed_over}
-        return why | {"decided_with": places[0].uuid}
-
+    # Who was passed over is written once, with the first of those invited together.
+    passed_over = {"passed_over": _passed_over(session, stand, places)}
     history.record_many(
-        session, places, "invited", WAITLIST, INVITED, actor, now, data=data, note=note
+        session,
+        places,
+        "invited",
+        WAITLIST,
+        INVITED,
+        actor,
+        now,
+        note=note,
+        data=why,
+        data_of_first=passed_over,
     )
     letters.invited(session, places, now)
     if schedule_expiry:
@@ -125,8 +128,9 @@ def withdraw(
 ) -> list[Place]:
     """waitlist-invited -> waitlist at the same position (WE2 9); `changes` say when next."""
     places = move_many(session, ids, INVITED, WAITLIST, **changes)
-    why = {"reason": reason, "note": note}
-    history.record_many(session, places, "returned", INVITED, WAITLIST, actor, now, **why)
+    history.record_many(
+        session, places, "returned", INVITED, WAITLIST, actor, now, reason=reason, note=note
+    )
     if not silent:
         letters.invitation_withdrawn(session, places, now)
     plan.drop_expiry(session, [place.id for place in places])

@@ -7,7 +7,7 @@ loses nothing, since all of them can be computed again from the rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -24,7 +24,7 @@ from app.models.automation import (
     BeforeAfterEnum,
     EventsEnum,
 )
-from app.models.bulk import chunks, upsert_many
+from app.models.bulk import chunks, upsert_many, upsert_selected, utf8
 from app.models.enrolment import TrainingEnroll
 from app.models.job import Job
 from app.models.rules import Environment, rules_of
@@ -86,8 +86,16 @@ def expiry_jobs(
     """Plan the end of invitations that `schedule` governs; without one the sweep ends them."""
     if schedule is None or deadline is None:
         return
-    items = [Occurrence(place.uuid, deadline, deadline) for place in places]
-    _put(session, schedule.name, WAITLIST_TASK, items, now)
+    e, environment = TrainingEnroll, rules_of(session).environment
+    due = _due(deadline, environment, now)
+    before, after = _state(HERE, schedule.name, WAITLIST_TASK).split(HERE)
+    columns = _alarm(due) | {
+        "id": sa.literal(f"{schedule.name}/") + e.uuid + f"/{environment}",
+        "job_state": utf8(sa.literal(before) + e.uuid + after),
+    }
+    for some in chunks(places):
+        these = sa.select(e).where(e.id.in_([place.id for place in some]))
+        upsert_selected(session, Job, columns, these, key="id")
 
 
 def drop_expiry(session: Session, enrolment_ids: Sequence[int]) -> None:
@@ -120,7 +128,7 @@ def training_jobs(session: Session, training: Training, now: datetime) -> None:
     _delete(session, Job.id.in_([id_ for id_ in there if id_ not in wanted]))
     for id_, (schedule, class_name, occurrence) in wanted.items():
         if there.get(id_) != occurrence.due:
-            _put(session, schedule.name, class_name, [occurrence], now)
+            _put(session, schedule.name, class_name, occurrence, now)
 
 
 def drop_training_jobs(session: Session, training: Training) -> None:
@@ -183,36 +191,36 @@ def shifted(at: datetime, interval: timedelta, side: BeforeAfterEnum, zone: Zone
 # --- writing -------------------------------------------------------------------------------------
 
 
+HERE = "@item@"  # stands for the item in a state that the database completes
+
+
 def _put(
     session: Session,
     schedule_name: str,
     class_name: str,
-    items: Iterable[Occurrence],
+    occurrence: Occurrence,
     now: datetime,
 ) -> None:
     environment = rules_of(session).environment
-    rows: list[dict[str, Any]] = []
-    for occurrence in items:
-        due = occurrence.due
-        if environment is Environment.DEVELOPMENT:
-            due = now + DEVELOPMENT_DELAY
-        state = {
-            "v": 1,
-            "args": [occurrence.item, schedule_name, class_name],
-            "kwargs": {},
-        }
-        rows.append(
-            {
-                "id": job_id(schedule_name, occurrence.item, environment),
-                "next_run_time": due.timestamp(),
-                "due": due,
-                "job_state": json.dumps(state).encode(),
-                "attempts": 0,
-                "claim": None,
-                "last_error": None,
-            }
-        )
-    upsert_many(session, Job, rows, key="id")
+    row = _alarm(_due(occurrence.due, environment, now)) | {
+        "id": job_id(schedule_name, occurrence.item, environment),
+        "job_state": _state(occurrence.item, schedule_name, class_name).encode(),
+    }
+    upsert_many(session, Job, [row], key="id")
+
+
+def _state(item: str, schedule_name: str, class_name: str) -> str:
+    """The arguments of `_execute_automation_task_job` as JSON (reliability DB8)."""
+    return json.dumps({"v": 1, "args": [item, schedule_name, class_name], "kwargs": {}})
+
+
+def _alarm(due: datetime) -> dict[str, Any]:
+    fresh: dict[str, Any] = {"attempts": 0, "claim": None, "last_error": None}
+    return {"next_run_time": due.timestamp(), "due": due} | fresh
+
+
+def _due(due: datetime, environment: Environment, now: datetime) -> datetime:
+    return now + DEVELOPMENT_DELAY if environment is Environment.DEVELOPMENT else due
 
 
 def _delete(session: Session, which: sa.ColumnElement[bool]) -> None:

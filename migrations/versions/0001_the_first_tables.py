@@ -176,7 +176,7 @@ def upgrade() -> None:
     sa.Column('attempt', sa.Integer(), server_default='1', nullable=False),
     sa.Column('started_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('result', sa.JSON().with_variant(postgresql.JSONB(), 'postgresql'), nullable=True),
+    sa.Column('result', sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True, ), 'postgresql'), nullable=True),
     sa.Column('error', sa.Text(), nullable=True),
     sa.Column('traceback', sa.Text(), nullable=True),
     sa.ForeignKeyConstraint(['schedule_id'], ['automation_schedule.id'], name=op.f('fk_automation_run_schedule_id_automation_schedule')),
@@ -386,7 +386,7 @@ def upgrade() -> None:
     sa.Column('queue_position', sa.Integer(), nullable=True),
     sa.Column('reason', sa.String(length=40), nullable=True),
     sa.Column('note', sa.String(length=500), nullable=True),
-    sa.Column('data', sa.JSON().with_variant(postgresql.JSONB(), 'postgresql'), nullable=True),
+    sa.Column('data', sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True, ), 'postgresql'), nullable=True),
     sa.ForeignKeyConstraint(['enrolment_id'], ['training_enroll.id'], name=op.f('fk_enrolment_history_enrolment_id_training_enroll'), ondelete='RESTRICT'),
     sa.ForeignKeyConstraint(['student_id'], ['student.id'], name=op.f('fk_enrolment_history_student_id_student'), ondelete='RESTRICT'),
     sa.ForeignKeyConstraint(['training_id'], ['training.id'], name=op.f('fk_enrolment_history_training_id_training'), ondelete='RESTRICT'),
@@ -407,7 +407,10 @@ def upgrade() -> None:
     sa.Column('kind', sa.String(length=40), nullable=False),
     sa.Column('user_id', sa.Integer(), nullable=True),
     sa.Column('enrolment_id', sa.Integer(), nullable=True),
-    sa.Column('payload', sa.JSON().with_variant(postgresql.JSONB(), 'postgresql'), nullable=False),
+    sa.Column('training_id', sa.Integer(), nullable=True),
+    sa.Column('invite_no', sa.Integer(), nullable=True),
+    sa.Column('sequence', sa.Integer(), nullable=True),
+    sa.Column('payload', sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True, ), 'postgresql'), nullable=False),
     sa.Column('state', sa.Enum('pending', 'sending', 'sent', 'skipped', 'dead', 'bounced', name='state', native_enum=False, create_constraint=True, length=40), nullable=False),
     sa.Column('due_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('attempts', sa.Integer(), server_default='0', nullable=False),
@@ -417,10 +420,10 @@ def upgrade() -> None:
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("(ended_at IS NULL) = (state IN ('pending', 'sending'))", name=op.f('ck_outbox_ended_or_under_way')),
     sa.ForeignKeyConstraint(['enrolment_id'], ['training_enroll.id'], name=op.f('fk_outbox_enrolment_id_training_enroll')),
+    sa.ForeignKeyConstraint(['training_id'], ['training.id'], name=op.f('fk_outbox_training_id_training')),
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_outbox_user_id_users')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_outbox')),
-    sa.UniqueConstraint('key', name=op.f('uq_outbox_key')),
-    sa.UniqueConstraint('uuid', name=op.f('uq_outbox_uuid'))
+    sa.UniqueConstraint('key', name=op.f('uq_outbox_key'))
     )
     with op.batch_alter_table('outbox', schema=None) as batch_op:
         batch_op.create_index('ix_outbox_aggregate', ['channel', 'aggregate', 'id'], unique=False, postgresql_where=sa.text('ended_at IS NULL'), sqlite_where=sa.text('ended_at IS NULL'))

@@ -1,0 +1,182 @@
+"""Many places of one training freed at once: how long its lock is held (performance P3).
+
+The ordinary way is the loop of the waitlist guide: invite one, write what follows, commit, next.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.extensions import db as database
+from app.extensions import write
+from app.models import (
+    EnrolmentHistory,
+    EnrolmentStatus,
+    Job,
+    Outbox,
+    PersonStatus,
+    Student,
+    Training,
+    TrainingEnroll,
+    User,
+)
+from app.models.bulk import insert_many
+from app.models.types import new_uuid
+from app.services import trainings
+from app.services.actors import CONSOLE
+from benchmarks.cases import Case, an_app, counted
+from tests.cast import NOON, Cast
+
+SIZES = (100, 1000, 10_000)
+LOCK_HELD_MS, STATEMENTS_PER_1000 = 200.0, 15
+
+
+def run(db: str, n: int | None) -> list[Case]:
+    cases = []
+    for size in (n,) if n else SIZES:
+        cases += _fill(db, size)
+    return cases
+
+
+def _fill(db: str, size: int) -> list[Case]:
+    with an_app(db) as app, app.app_context():
+        session = database.session()
+        with write(session):
+            training = _full_with_waiting(session, size)
+        with counted(database.engine) as statements:
+            began = time.perf_counter()
+            with write(session):
+                invited = trainings.set_capacity(session, training, size, CONSOLE, NOON)
+            ours = (time.perf_counter() - began) * 1000
+        assert len(invited) == size, f"invited {len(invited)} of {size}"
+        ordinary = _ordinary_ms(session, training, min(size, 100)) * size / min(size, 100)
+    allowed = STATEMENTS_PER_1000 * max(1, size // 1000)
+    limit = LOCK_HELD_MS * max(1, size / 1000)
+    # The capacity's own two statements (its history and its number) are not the refill's.
+    refill = len([s for s in statements if "max_participants=" not in s]) - 2
+    return [
+        Case("fill", db, size, ours, ordinary, "ms", f"lock held <= {limit:.0f} ms", ours <= limit),
+        Case(
+            "fill statements",
+            db,
+            size,
+            refill,
+            None,
+            "",
+            f"<= {allowed} statements",
+            refill <= allowed,
+        ),
+    ]
+
+
+def _full_with_waiting(session: Session, size: int) -> int:
+    """A training without places and `size` people waiting; its id."""
+    cast = Cast(session, places=0)
+    users = [
+        {
+            "email": f"s{n}@example.org",
+            "first_name": "S",
+            "last_name": str(n),
+            "active": True,
+            "fs_uniquifier": new_uuid(),
+        }
+        for n in range(size)
+    ]
+    insert_many(session, User, users)
+    ids = session.scalars(
+        sa.select(User.id).where(User.email.startswith("s")).order_by(User.id)
+    ).all()
+    people = [
+        {"user_id": id_, "practice_id": cast.practice.id, "status": PersonStatus.ACTIVE}
+        for id_ in ids
+    ]
+    insert_many(session, Student, people)
+    student_ids = session.scalars(sa.select(Student.id).order_by(Student.id)).all()
+    rows = [
+        {
+            "uuid": new_uuid(),
+            "training_id": cast.pottery.id,
+            "student_id": id_,
+            "status": EnrolmentStatus.WAITLIST,
+            "queue_position": n,
+            "joined_at": NOON,
+        }
+        for n, id_ in enumerate(student_ids, start=1)
+    ]
+    insert_many(session, TrainingEnroll, rows)
+    cast.pottery.last_position = size
+    return cast.pottery.id
+
+
+def _ordinary_ms(session: Session, training_id: int, count: int) -> float:
+    """The guide's loop over `count` of the same rows: one commit each."""
+    with write(session):
+        session.execute(
+            sa.update(TrainingEnroll)
+            .where(TrainingEnroll.training_id == training_id)
+            .values(status=EnrolmentStatus.WAITLIST)
+        )
+        session.execute(sa.delete(Job))
+    began = time.perf_counter()
+    waiting = session.scalars(
+        sa.select(TrainingEnroll)
+        .where(TrainingEnroll.training_id == training_id)
+        .order_by(TrainingEnroll.queue_position)
+        .limit(count)
+    ).all()
+    for enrolment in waiting:
+        _invite_one(session, training_id, enrolment)
+    return (time.perf_counter() - began) * 1000
+
+
+def _invite_one(session: Session, training_id: int, enrolment: TrainingEnroll) -> None:
+    training = session.get_one(Training, training_id)
+    taken = session.scalar(
+        sa.select(sa.func.count()).where(
+            TrainingEnroll.training_id == training_id, TrainingEnroll.status == "waitlist-invited"
+        )
+    )
+    if (taken or 0) >= training.max_participants:
+        return
+    enrolment.status = EnrolmentStatus.INVITED
+    enrolment.invite_date = NOON
+    training.history_seq += 1
+    user, deadline = enrolment.student.user, NOON + timedelta(hours=48)
+    session.add(
+        EnrolmentHistory(
+            training_id=training.id,
+            seq=training.history_seq + 10_000_000,
+            enrolment_id=enrolment.id,
+            student_id=enrolment.student_id,
+            at=NOON,
+            actor="system",
+            event="invited",
+        )
+    )
+    for reader in [user, *training.trainer_users]:
+        key = f"ordinary:{enrolment.uuid}:{reader.id}"
+        session.add(
+            Outbox(
+                key=key,
+                channel="email",
+                aggregate=key[:80],
+                kind="invited",
+                user_id=reader.id,
+                payload={},
+                due_at=NOON,
+                created_at=NOON,
+            )
+        )
+    session.add(
+        Job(
+            id=f"x/{enrolment.uuid}/PRODUCTION",
+            next_run_time=deadline.timestamp(),
+            due=deadline,
+            job_state=b"{}",
+        )
+    )
+    session.commit()
