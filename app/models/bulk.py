@@ -4,12 +4,14 @@ copied inside the database, not carried through Python.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import GenericFunction
@@ -62,6 +64,39 @@ def upsert_many(session: Session, model: Any, rows: Sequence[dict[str, Any]], *,
 def chunks(things: Sequence[T], size: int = CHUNK) -> Iterator[list[T]]:
     for start in range(0, len(things), size):
         yield list(things[start : start + size])
+
+
+class IdList(sa.types.TypeDecorator[Sequence[int]]):
+    """Ids as one parameter: an array on PostgreSQL, JSON on SQLite."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[int] | None, dialect: Dialect) -> Any:
+        ids = list(value or ())
+        return ids if dialect.name == "postgresql" else json.dumps(ids)
+
+
+class _Among(GenericFunction[bool]):
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+def among(column: sa.SQLColumnExpression[int], ids: Sequence[int]) -> sa.ColumnElement[bool]:
+    """Whether `column` is one of `ids`: one statement text however many they are."""
+    return _Among(column, sa.bindparam(None, list(ids), IdList, unique=True))
+
+
+@compiles(_Among, "postgresql")
+def _among_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    column, ids = (compiler.process(part, **kw) for part in element.clauses)
+    return f"{column} = ANY(CAST({ids} AS INTEGER[]))"
+
+
+@compiles(_Among, "sqlite")
+def _among_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    column, ids = (compiler.process(part, **kw) for part in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({ids}))"  # noqa: S608  compiled parts
 
 
 class random_uuid(GenericFunction[str]):

@@ -103,9 +103,7 @@ class TrainingEnroll(Model):
     invite_promised_until: Mapped[datetime | None] = mapped_column(UtcDateTime)  # WI5
     invite_remind_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     invite_planned_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    invite_schedule_id: Mapped[int | None] = mapped_column(
-        sa.ForeignKey("automation_schedule.id"), index=True
-    )
+    invite_schedule_id: Mapped[int | None] = mapped_column(sa.ForeignKey("automation_schedule.id"))
     invite_undelivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     expiry_exempt: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
 

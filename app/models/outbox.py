@@ -64,7 +64,6 @@ class Outbox(Model):
     enrolment_id: Mapped[int | None] = mapped_column(
         sa.ForeignKey("training_enroll.id"), index=True
     )
-    training_id: Mapped[int | None] = mapped_column(sa.ForeignKey("training.id"))
     invite_no: Mapped[int | None]  # the invitation it speaks of
     sequence: Mapped[int | None]  # of its calendar part, the same for all days (WM5)
     payload: Mapped[dict[str, Any]] = mapped_column(PlainJson)

@@ -14,7 +14,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
 
 from app.models.automation import AutomationSchedule
-from app.models.bulk import chunks
+from app.models.bulk import among
 from app.models.enrolment import INVITED, TrainingEnroll
 from app.models.queue import Standing, standing
 from app.models.training import Training
@@ -22,7 +22,7 @@ from app.services import history, letters, plan
 from app.services.actors import Actor
 from app.services.locks import locked, locked_trainings
 from app.services.refusals import Refusal, a_reason
-from app.services.transitions import PLACE, Place, place_of
+from app.services.transitions import PLACE, Place, forget, place_of
 from app.services.waitlist import NotInvited
 
 LEFT_WHEN_BACK = timedelta(hours=2)  # at least, once a schedule works again (WI5)
@@ -165,17 +165,16 @@ def _change(
 
 
 def _set(session: Session, ids: Sequence[int], deadline: datetime | None) -> list[Place]:
-    moved: list[Place] = []
-    for some in chunks(ids):
-        rows = session.execute(
-            sa.update(TrainingEnroll)
-            .where(TrainingEnroll.id.in_(some), TrainingEnroll.status == INVITED)
-            .values(invite_expires_at=deadline, version=TrainingEnroll.version + 1)
-            .returning(*PLACE)
-            .execution_options(synchronize_session="fetch")
-        )
-        moved += [Place(*row) for row in rows]
-    return sorted(moved, key=lambda place: place.id)
+    rows = session.execute(
+        sa.update(TrainingEnroll)
+        .where(among(TrainingEnroll.id, ids), TrainingEnroll.status == INVITED)
+        .values(invite_expires_at=deadline, version=TrainingEnroll.version + 1)
+        .returning(*PLACE)
+        .execution_options(synchronize_session=False)
+    )
+    places = sorted((Place(*row) for row in rows), key=lambda place: place.id)
+    forget(session, [place.id for place in places])
+    return places
 
 
 def _plan_again(
@@ -184,7 +183,7 @@ def _plan_again(
     """Jobs for those whose schedule still ends them: not exempt, not lifted."""
     rows = session.scalars(
         sa.select(TrainingEnroll).where(
-            TrainingEnroll.id.in_(ids),
+            among(TrainingEnroll.id, ids),
             ~TrainingEnroll.expiry_exempt,
             TrainingEnroll.invite_schedule_id.is_not(None),
             TrainingEnroll.invite_promised_until.is_(None),
@@ -199,7 +198,7 @@ def _plan_again(
 def _remember(session: Session, ids: Sequence[int], promised: Any) -> None:
     session.execute(
         sa.update(TrainingEnroll)
-        .where(TrainingEnroll.id.in_(ids))
+        .where(among(TrainingEnroll.id, ids))
         .values(invite_promised_until=promised)
         .execution_options(synchronize_session=False)
     )

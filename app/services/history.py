@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models.bulk import chunks, insert_many, insert_selected
+from app.models.bulk import among, insert_many, insert_selected
 from app.models.enrolment import EnrolmentStatus, TrainingEnroll
 from app.models.enrolment_history import EnrolmentHistory
 from app.models.training import Training
@@ -57,34 +57,30 @@ def record_many(
         raise IllegalMove(f"{event!r} does not lead from {from_} to {to}")
     if not places:
         return 0
-    first = seq = _numbers(session, places[0].training_id, len(places))
+    first = _numbers(session, places[0].training_id, len(places))
     e, to_json = TrainingEnroll, EnrolmentHistory.data.type
     whole = (data or {}) | data_of_first if data_of_first else data
-    for some in chunks(places):
-        in_line = sa.func.row_number().over(order_by=(sa.func.coalesce(e.queue_position, 0), e.id))
-        columns = {
-            "training_id": e.training_id,
-            "seq": sa.cast(in_line, sa.Integer) + (seq - 1),
-            "enrolment_id": e.id,
-            "student_id": e.student_id,
-            "at": now,
-            "actor": actor.name,
-            "event": event,
-            "from_status": from_,
-            "to_status": to,
-            "invite_no": e.invite_no,
-            "queue_position": e.queue_position,
-            "reason": reason,
-            "note": note,
-            "data": sa.case(
-                (e.id == places[0].id, sa.literal(whole, to_json)),
-                else_=sa.literal(data, to_json),
-            ),
-        }
-        insert_selected(
-            session, EnrolmentHistory, columns, sa.select(e).where(e.id.in_([p.id for p in some]))
-        )
-        seq += len(some)
+    in_line = sa.func.row_number().over(order_by=(sa.func.coalesce(e.queue_position, 0), e.id))
+    columns = {
+        "training_id": e.training_id,
+        "seq": sa.cast(in_line, sa.Integer) + (first - 1),
+        "enrolment_id": e.id,
+        "student_id": e.student_id,
+        "at": now,
+        "actor": actor.name,
+        "event": event,
+        "from_status": from_,
+        "to_status": to,
+        "invite_no": e.invite_no,
+        "queue_position": e.queue_position,
+        "reason": reason,
+        "note": note,
+        "data": sa.case(
+            (e.id == places[0].id, sa.literal(whole, to_json)), else_=sa.literal(data, to_json)
+        ),
+    }
+    these = sa.select(e).where(among(e.id, [place.id for place in places]))
+    insert_selected(session, EnrolmentHistory, columns, these)
     return first
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models.bulk import chunks, insert_selected, random_uuid
+from app.models.bulk import among, insert_selected, random_uuid
 from app.models.enrolment import TrainingEnroll
 from app.models.outbox import Outbox, OutboxState
 from app.models.person import PersonStatus, Student, Trainer
@@ -131,18 +131,21 @@ def _tell(
 
     The readers are found and the rows written inside the database: two statements for a thousand.
     """
+    if not places:
+        return
     e = TrainingEnroll
-    about = {"enrolment_id": e.id, "invite_no": e.invite_no, "sequence": e.ical_sequence}
-    for some in chunks(places):
-        these = (
-            sa.select(e).where(e.id.in_([place.id for place in some])).order_by(e.queue_position)
-        )
-        if students:
-            told = _students_of(these)
-            _promise(session, letter, told, e.uuid, occasion, e.training_id, about, facts, now)
-        if trainers:
-            told, kind = _trainers_of(these, e.training_id), f"{letter}_trainer"
-            _promise(session, kind, told, e.uuid, occasion, e.training_id, about, facts, now)
+    these = sa.select(e).where(among(e.id, [p.id for p in places])).order_by(e.queue_position)
+    about = {
+        "enrolment_id": e.id,
+        "invite_no": e.invite_no,
+        "sequence": e.ical_sequence,
+        "payload": facts or {},
+    }
+    if students:
+        _promise(session, letter, _students_of(these), e.uuid, occasion, about, now)
+    if trainers:
+        readers = _trainers_of(these, e.training_id)
+        _promise(session, f"{letter}_trainer", readers, e.uuid, occasion, about, now)
 
 
 def _tell_all(
@@ -156,23 +159,22 @@ def _tell_all(
 ) -> None:
     """Promise `letter` to each student, and to each trainer once for the whole training."""
     _tell(session, letter, places, seq, now, trainers=False, facts=facts)
-    told = _trainers_of(sa.select(Training).where(Training.id == training_id), Training.id)
+    readers = _trainers_of(sa.select(Training).where(Training.id == training_id), Training.id)
     subject = sa.literal(f"training-{training_id}")
-    _promise(session, f"{letter}_trainer", told, subject, seq, Training.id, {}, facts, now)
+    about = {"payload": {"training": training_id, **facts}}
+    _promise(session, f"{letter}_trainer", readers, subject, seq, about, now)
 
 
 def _promise(
     session: Session,
     kind: str,
-    told: sa.Select[Any],
+    readers: sa.Select[Any],
     subject: sa.SQLColumnExpression[str],
     occasion: Occasion,
-    training_id: sa.SQLColumnExpression[int],
     about: dict[str, Any],
-    facts: dict[str, Any] | None,
     now: datetime,
 ) -> None:
-    """A row for each reader that `told` selects: `User`, and what `subject` and `about` name."""
+    """A row for each `User` that `readers` selects; beside it stands what the others name."""
     reader = sa.cast(User.id, sa.String)
     number = sa.cast(sa.literal(occasion) if isinstance(occasion, int) else occasion, sa.String)
     columns = about | {
@@ -182,13 +184,11 @@ def _promise(
         "aggregate": subject + "/" + reader,  # one reader's bad address holds up nobody else
         "kind": kind,
         "user_id": User.id,
-        "training_id": training_id,
-        "payload": facts or {},
         "state": OutboxState.PENDING,
         "due_at": now,
         "created_at": now,
     }
-    insert_selected(session, Outbox, columns, told, once_per="key")
+    insert_selected(session, Outbox, columns, readers, once_per="key")
 
 
 def _students_of(places: sa.Select[Any]) -> sa.Select[Any]:

@@ -24,7 +24,7 @@ from app.models.automation import (
     BeforeAfterEnum,
     EventsEnum,
 )
-from app.models.bulk import chunks, upsert_many, upsert_selected, utf8
+from app.models.bulk import among, upsert_many, upsert_selected, utf8
 from app.models.enrolment import TrainingEnroll
 from app.models.job import Job
 from app.models.rules import Environment, rules_of
@@ -84,7 +84,7 @@ def expiry_jobs(
     now: datetime,
 ) -> None:
     """Plan the end of invitations that `schedule` governs; without one the sweep ends them."""
-    if schedule is None or deadline is None:
+    if not places or schedule is None or deadline is None:
         return
     e, environment = TrainingEnroll, rules_of(session).environment
     due = _due(deadline, environment, now)
@@ -93,23 +93,21 @@ def expiry_jobs(
         "id": sa.literal(f"{schedule.name}/") + e.uuid + f"/{environment}",
         "job_state": utf8(sa.literal(before) + e.uuid + after),
     }
-    for some in chunks(places):
-        these = sa.select(e).where(e.id.in_([place.id for place in some]))
-        upsert_selected(session, Job, columns, these, key="id")
+    these = sa.select(e).where(among(e.id, [place.id for place in places]))
+    upsert_selected(session, Job, columns, these, key="id")
 
 
 def drop_expiry(session: Session, enrolment_ids: Sequence[int]) -> None:
     """Take the expiry jobs of enrolments away: they left `waitlist-invited`, or run no more."""
     environment = rules_of(session).environment
     e, s = TrainingEnroll, AutomationSchedule
-    for some in chunks(enrolment_ids):
-        ids = (
-            sa.select(s.name + "/" + e.uuid + f"/{environment}")
-            .select_from(e)
-            .join(s, s.id == e.invite_schedule_id)
-            .where(e.id.in_(some))
-        )
-        _delete(session, Job.id.in_(ids))
+    ids = (
+        sa.select(s.name + "/" + e.uuid + f"/{environment}")
+        .select_from(e)
+        .join(s, s.id == e.invite_schedule_id)
+        .where(among(e.id, enrolment_ids))
+    )
+    _delete(session, Job.id.in_(ids))
 
 
 # --- jobs of a training: reminders, attendee lists, archiving -------------------------------------

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.orm.util import identity_key
 
-from app.models.bulk import CHUNK, chunks
+from app.models.bulk import among
 from app.models.enrolment import (
     DECLINED,
     DEROLLED,
@@ -127,16 +127,25 @@ def move_many(
     **changes: Any,
 ) -> list[Place]:
     """The same guard over a set of enrolments; return those that moved, in the order of `ids`."""
-    moved: dict[int, Place] = {}
-    for some in chunks(ids, CHUNK):
-        rows = session.execute(
-            _guarded(TrainingEnroll, TrainingEnroll.id.in_(some), from_, to, where, changes)
-            .returning(*PLACE)
-            .execution_options(synchronize_session=False)
-        )
-        moved |= {row.id: Place(*row) for row in rows}
-    _forget(session, moved)
+    if not ids:
+        return []
+    which = among(TrainingEnroll.id, ids)
+    rows = session.execute(
+        _guarded(TrainingEnroll, which, from_, to, where, changes)
+        .returning(*PLACE)
+        .execution_options(synchronize_session=False)
+    )
+    moved = {row.id: Place(*row) for row in rows}
+    forget(session, moved)
     return [moved[id_] for id_ in ids if id_ in moved]
+
+
+def forget(session: Session, ids: Iterable[int]) -> None:
+    """Let the rows that this session already holds be read anew: a set moved past them."""
+    for id_ in ids:
+        row = session.identity_map.get(identity_key(TrainingEnroll, id_))
+        if row is not None:
+            session.expire(row)
 
 
 def _guarded(
@@ -156,11 +165,3 @@ def _guarded(
         .where(which, model.status.in_(froms), where)
         .values(status=to, version=model.version + 1, **changes)
     )
-
-
-def _forget(session: Session, moved: dict[int, Place]) -> None:
-    """Let rows that this session already holds be read anew: the set moved past them."""
-    for id_ in moved:
-        row = session.identity_map.get(identity_key(TrainingEnroll, id_))
-        if row is not None:
-            session.expire(row)

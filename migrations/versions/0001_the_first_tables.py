@@ -407,7 +407,6 @@ def upgrade() -> None:
     sa.Column('kind', sa.String(length=40), nullable=False),
     sa.Column('user_id', sa.Integer(), nullable=True),
     sa.Column('enrolment_id', sa.Integer(), nullable=True),
-    sa.Column('training_id', sa.Integer(), nullable=True),
     sa.Column('invite_no', sa.Integer(), nullable=True),
     sa.Column('sequence', sa.Integer(), nullable=True),
     sa.Column('payload', sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True, ), 'postgresql'), nullable=False),
@@ -420,7 +419,6 @@ def upgrade() -> None:
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("(ended_at IS NULL) = (state IN ('pending', 'sending'))", name=op.f('ck_outbox_ended_or_under_way')),
     sa.ForeignKeyConstraint(['enrolment_id'], ['training_enroll.id'], name=op.f('fk_outbox_enrolment_id_training_enroll')),
-    sa.ForeignKeyConstraint(['training_id'], ['training.id'], name=op.f('fk_outbox_training_id_training')),
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_outbox_user_id_users')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_outbox')),
     sa.UniqueConstraint('key', name=op.f('uq_outbox_key'))

@@ -1,0 +1,57 @@
+# Everything one does with Nextseat. `make` alone explains itself.
+PYTHON ?= python3
+BIN := .venv/bin
+FLASK := $(BIN)/flask --app run_web
+UV := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	--custom-compile-command "make requirements"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test lint bench soak requirements
+
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
+
+setup: .venv/developing ## install everything into .venv, from the locked requirements
+
+demo: .venv/running ## replay twelve weeks of made-up demand through the waitlist and show what became of it
+	@$(FLASK) replay --generate
+
+run: .venv/running ## migrate the database and serve the web app; Ctrl-C stops it
+	@$(FLASK) db upgrade
+	@$(BIN)/python run_web.py
+
+test: .venv/developing ## run all tests on SQLite and PostgreSQL
+	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: .venv/developing ## check format, style, types, imports and requirements
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/deptry .
+
+bench: .venv/developing ## measure what must be fast, beside the ordinary way
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: .venv/developing ## the long runs: races for an hour, not part of `make test`
+	@$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
+
+requirements: .venv/developing ## lock requirements*.in anew, the larger set first
+	@$(UV) $(ARGS) requirements-dev.in -o requirements-dev.txt
+	@$(UV) $(ARGS) requirements.in -c requirements-dev.txt -o requirements.txt
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Nextseat needs Python 3.11 or newer: make PYTHON=python3.11 …"; exit 1; }
+	@$(PYTHON) -m venv .venv \
+		|| { echo "Python cannot make a virtual environment: install python3-venv."; exit 1; }
+
+.venv/running: .venv/bin/python requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt \
+		|| { echo "Installing failed: is there a network? The lines above say what is missing."; exit 1; }
+	@touch $@
+
+.venv/developing: .venv/bin/python requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt \
+		|| { echo "Installing failed: is there a network? The lines above say what is missing."; exit 1; }
+	@touch $@ .venv/running
