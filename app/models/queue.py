@@ -48,10 +48,8 @@ class Standing:
     @property
     def hard_stop(self) -> datetime | None:
         """The last instant of an answer: start less cut-off; None without events (WD3)."""
-        if self.starts_at is None:
-            return None
-        own, practice = self.training.invite_cutoff, self.practice_cutoff
-        return self.starts_at - (own if own is not None else practice or self.rules.cutoff)
+        own = self.training.invite_cutoff
+        return hard_stop(self.starts_at, own, self.practice_cutoff, self.rules)
 
     @property
     def is_open(self) -> bool:
@@ -95,6 +93,14 @@ def standing(session: Session, training: Training, now: datetime) -> Standing:
         ).where(TrainingEnroll.training_id == training.id, TrainingEnroll.status.in_(OPEN))
     ).one()
     return Standing(training, rules_of(session), now, *row)
+
+
+def hard_stop(
+    starts_at: datetime | None, own: timedelta | None, practice: timedelta | None, rules: Rules
+) -> datetime | None:
+    """Start less cut-off: the training's own, else the practice's, else `WAITLIST_CUTOFF`."""
+    cutoff = next((c for c in (own, practice) if c is not None), rules.cutoff)
+    return None if starts_at is None else starts_at - cutoff
 
 
 def starts_at(training_id: int | sa.SQLColumnExpression[int]) -> sa.ScalarSelect[Any]:
@@ -182,6 +188,18 @@ def eligible(
 ) -> sa.Select[Any]:
     """Those of `waiting()` who may be invited now."""
     return waiting(training_id, *columns).where(obstacle(rules, now).is_(None))
+
+
+def place_in_line(session: Session, enrolment: TrainingEnroll) -> tuple[int, int]:
+    """(place, length): 1 + the waiting rows before it, and how many wait in all (WF3)."""
+    e = TrainingEnroll
+    before = sa.func.count().filter(e.queue_position < enrolment.queue_position)
+    row = session.execute(
+        sa.select(before + 1, sa.func.count()).where(
+            e.training_id == enrolment.training_id, e.status == WAITLIST
+        )
+    ).one()
+    return row[0], row[1]
 
 
 def first_in_line(

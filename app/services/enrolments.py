@@ -113,7 +113,8 @@ def enrol(
     _require_bookable(stand, student, actor, terms)
     if row is not None and row.status in (EXPIRED, DECLINED):
         waitlist.re_enable(session, row, actor, now)
-        return row
+        if not late:
+            return row
     filled = waitlist.refill(session, training, now)
     lets_in = filled.free >= 1 and not training.waitlist_paused and not filled.someone_waits
     if row is not None and row.status is WAITLIST:  # past the hard stop: who comes first (WF4)

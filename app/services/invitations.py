@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
+from app.models.bulk import among
 from app.models.enrolment import EXPIRED, INVITED, WAITLIST, TrainingEnroll
 from app.models.queue import Standing, obstacle, waiting
 from app.services import history, letters, plan
@@ -141,21 +142,13 @@ def hold_for_later(
     session: Session, when: dict[int, datetime], actor: Actor, now: datetime
 ) -> None:
     """Plan invitations: enrolment id -> when. A planned row holds its place (WF8)."""
-    for id_, at in when.items():
-        row = session.execute(
-            sa.update(TrainingEnroll)
-            .where(TrainingEnroll.id == id_, TrainingEnroll.status == WAITLIST)
-            .values(invite_planned_at=at)
-            .returning(*PLACE)
-            .execution_options(synchronize_session="fetch")
-        ).one()
-        history.record_many(
-            session,
-            [Place(*row)],
-            "planned",
-            WAITLIST,
-            WAITLIST,
-            actor,
-            now,
-            data={"at": at.isoformat()},
-        )
+    if not when:
+        return
+    planned = [{"id": id_, "invite_planned_at": at} for id_, at in when.items()]
+    session.execute(sa.update(TrainingEnroll), planned)
+    rows = session.execute(sa.select(*PLACE).where(among(TrainingEnroll.id, list(when))))
+    places = sorted((Place(*row) for row in rows), key=lambda place: when[place.id])
+    at = {place.uuid: when[place.id].isoformat() for place in places}
+    history.record_many(
+        session, places, "planned", WAITLIST, WAITLIST, actor, now, data_of_first={"at": at}
+    )

@@ -115,18 +115,17 @@ def drop_expiry(session: Session, enrolment_ids: Sequence[int]) -> None:
 
 def training_jobs(session: Session, training: Training, now: datetime) -> None:
     """Bring the jobs of a training in line with its events: what is due anew, moved or gone."""
-    schedules = _training_schedules(session, training)
-    wanted: dict[str, tuple[AutomationSchedule, str, Occurrence]] = {}
-    for schedule, class_name in schedules:
+    environment = rules_of(session).environment
+    wanted: dict[str, dict[str, Any]] = {}
+    for schedule, class_name in _training_schedules(session, training):
         planned = occurrences(training, schedule, class_name, now)
         for occurrence in _unfinished(session, schedule, planned):
-            id_ = job_id(schedule.name, occurrence.item, rules_of(session).environment)
-            wanted[id_] = (schedule, class_name, occurrence)
+            job = _job(schedule, class_name, occurrence, environment, now)
+            wanted[job["id"]] = job
     there = _jobs_of(session, training.id)
     _delete(session, Job.id.in_([id_ for id_ in there if id_ not in wanted]))
-    for id_, (schedule, class_name, occurrence) in wanted.items():
-        if there.get(id_) != occurrence.due:
-            _put(session, schedule.name, class_name, occurrence, now)
+    changed = [job for id_, job in wanted.items() if there.get(id_) != job["due"]]
+    upsert_many(session, Job, changed, key="id")
 
 
 def drop_training_jobs(session: Session, training: Training) -> None:
@@ -192,19 +191,18 @@ def shifted(at: datetime, interval: timedelta, side: BeforeAfterEnum, zone: Zone
 HERE = "@item@"  # stands for the item in a state that the database completes
 
 
-def _put(
-    session: Session,
-    schedule_name: str,
+def _job(
+    schedule: AutomationSchedule,
     class_name: str,
     occurrence: Occurrence,
+    environment: Environment,
     now: datetime,
-) -> None:
-    environment = rules_of(session).environment
-    row = _alarm(_due(occurrence.due, environment, now)) | {
-        "id": job_id(schedule_name, occurrence.item, environment),
-        "job_state": _state(occurrence.item, schedule_name, class_name).encode(),
+) -> dict[str, Any]:
+    state = _state(occurrence.item, schedule.name, class_name)
+    return _alarm(_due(occurrence.due, environment, now)) | {
+        "id": job_id(schedule.name, occurrence.item, environment),
+        "job_state": state.encode(),
     }
-    upsert_many(session, Job, [row], key="id")
 
 
 def _state(item: str, schedule_name: str, class_name: str) -> str:

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models.enrolment import INVITED, TrainingEnroll
-from app.models.queue import eligible, obstacle, standing, waiting
+from app.models.practice import Practice
+from app.models.queue import eligible, hard_stop, obstacle, standing, starts_at, waiting
 from app.models.rules import rules_of
 from app.models.training import Training
 from app.services import history, invitations, trainings, waitlist
@@ -27,14 +28,26 @@ def trainings_to_sweep(session: Session, now: datetime) -> list[int]:
         .join(t, t.id == e.training_id)
         .where(e.status == INVITED, ~_bookable()),
     )
-    ids = set(session.scalars(due))
-    fillable = sa.select(t.id).where(
-        _bookable(),
-        ~t.waitlist_paused,
-        t.seats_taken + t.seats_kept < t.max_participants,
-        eligible(t.id, rules_of(session), now, sa.literal(1)).order_by(None).exists(),
+    return sorted({*session.scalars(due), *_fillable(session, now)})
+
+
+def _fillable(session: Session, now: datetime) -> list[int]:
+    """Open trainings with a free place, someone eligible and time enough to answer (WF5)."""
+    t, rules = Training, rules_of(session)
+    begins = starts_at(t.id)
+    rows = session.execute(
+        sa.select(t.id, begins, t.invite_cutoff, Practice.invite_cutoff)
+        .join(Practice, Practice.id == t.practice_id)
+        .where(
+            _bookable(),
+            ~t.waitlist_paused,
+            t.seats_taken + t.seats_kept < t.max_participants,
+            sa.or_(begins.is_(None), begins > now),
+            eligible(t.id, rules, now, sa.literal(1)).order_by(None).exists(),
+        )
     )
-    return sorted(ids | set(session.scalars(fillable)))
+    stops = [(id_, hard_stop(start, own, practice, rules)) for id_, start, own, practice in rows]
+    return [id_ for id_, stop in stops if stop is None or stop - now >= rules.min_answer]
 
 
 def sweep_training(session: Session, training_id: int, now: datetime) -> None:

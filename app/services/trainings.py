@@ -271,6 +271,7 @@ def set_capacity(
         note = a_reason(reason)
         if choice is BelowTakenChoice.WITHDRAW:
             over -= len(invitations.withdraw(session, newest, actor, now, note=note))
+            settle(session, training, takes_spot=False)  # the CHECK compares with what is left
     data = {"from": training.max_participants, "to": places}
     training.max_participants = places
     allow_over(session, training, over)

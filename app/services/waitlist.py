@@ -288,6 +288,8 @@ def deinvite(
     actor: Actor,
     now: datetime,
     reason: str | None,
+    *,
+    keep_place: bool = False,
 ) -> None:
     """End an open invitation now, with a reason; the next in line is invited (WE2 8).
 
@@ -297,7 +299,7 @@ def deinvite(
     training = locked(session, Training, enrolment.training_id)
     if not invitations.end(session, [enrolment.id], "deinvited", actor, now, note=note):
         raise NotInvited
-    refill(session, training, now)
+    freed(session, training, now, keep_place=keep_place)
     session.refresh(enrolment)
 
 
