@@ -132,7 +132,8 @@ def _postgresql_engine(url: URL, role: str, threads: int) -> Engine:
             "keepalives_interval": 2,
             "keepalives_count": 3,
             "tcp_user_timeout": 15000,
-            "options": POSTGRESQL_OPTIONS,
+            # What an address asks for itself comes last and wins.
+            "options": f"{POSTGRESQL_OPTIONS} {url.query.get('options', '')}".rstrip(),
         },
     )
 

@@ -156,7 +156,10 @@ class TrainingEvent(Model):
     """One dated meeting of a training."""
 
     __tablename__ = "training_event"
-    __table_args__ = (sa.CheckConstraint("start_time < end_time", name="starts_before_it_ends"),)
+    __table_args__ = (
+        sa.CheckConstraint("start_time < end_time", name="starts_before_it_ends"),
+        {"sqlite_autoincrement": True},  # calendars know events by id: never given twice
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     training_id: Mapped[int] = mapped_column(sa.ForeignKey("training.id"), index=True)

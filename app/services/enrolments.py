@@ -14,7 +14,6 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session, joinedload
 
 from app.models.enrolment import (
-    CLOSED,
     DECLINED,
     DEROLLED,
     ENROLLED,
@@ -231,9 +230,9 @@ def deroll(
     training = locked(session, Training, enrolment.training_id)
     if not actor.staff and standing(session, training, now).started:
         raise HasStarted
-    seq = _move_out(session, enrolment, "derolled", actor, now, note=note)
-    letters.derolled(session, place_of(enrolment), seq, now)
-    waitlist.freed(session, training, now, keep_place=keep_place)
+    if seq := _move_out(session, enrolment, "derolled", actor, now, note=note):
+        letters.derolled(session, place_of(enrolment), seq, now)
+        waitlist.freed(session, training, now, keep_place=keep_place)
 
 
 def leave(
@@ -273,22 +272,20 @@ def _off_the_list(
     keep_place: bool,
 ) -> None:
     training = locked(session, Training, enrolment.training_id)
-    seq = _move_out(session, enrolment, event, actor, now, note=note)
-    letters.left_waitlist(session, place_of(enrolment), seq, now)
-    waitlist.freed(session, training, now, keep_place=keep_place)
+    if seq := _move_out(session, enrolment, event, actor, now, note=note):
+        letters.left_waitlist(session, place_of(enrolment), seq, now)
+        waitlist.freed(session, training, now, keep_place=keep_place)
 
 
 def erase(session: Session, enrolment: TrainingEnroll, actor: Actor, now: datetime) -> None:
     """Whoever is being erased gives up an open row; trainers are told, they are not (WT7)."""
     training = locked(session, Training, enrolment.training_id)
     session.refresh(enrolment)
-    if enrolment.status in CLOSED:
-        return
     enrolled = enrolment.status is ENROLLED
     event, tell = ("derolled", letters.derolled) if enrolled else ("left", letters.left_waitlist)
-    seq = _move_out(session, enrolment, event, actor, now, reason="erased")
-    tell(session, place_of(enrolment), seq, now, to_student=False)
-    waitlist.freed(session, training, now)
+    if seq := _move_out(session, enrolment, event, actor, now, reason="erased"):
+        tell(session, place_of(enrolment), seq, now, to_student=False)
+        waitlist.freed(session, training, now)
 
 
 # --- the row -------------------------------------------------------------------------------------
@@ -305,10 +302,15 @@ def _move_out(
     *,
     reason: str | None = None,
     note: str | None = None,
-) -> int:
-    """open -> derolled, under the lock; return the number in the history. Raises `NotIn`."""
+) -> int | None:
+    """open -> derolled, under the lock; return the number in the history. Raises `NotIn`.
+
+    None: it happened before, and happens only once.
+    """
     session.refresh(enrolment)  # the caller may have loaded it before the lock
     from_: EnrolmentStatus = enrolment.status
+    if from_ is DEROLLED:
+        return None
     allowed = (ENROLLED,) if event == "derolled" else (WAITLIST, INVITED)
     if from_ not in allowed:
         raise NotIn

@@ -53,10 +53,10 @@ def _fillable(session: Session, now: datetime) -> list[int]:
 def sweep_training(session: Session, training_id: int, now: datetime) -> None:
     """End what is overdue, invite who was planned, fill what is free; harmless otherwise."""
     training = locked(session, Training, training_id)
+    invite_planned(session, training, now)
     if not training.bookable:
         trainings.withdraw_all(session, training, SYSTEM, now, reason="not-open")
         return
-    invite_planned(session, training, now)
     waitlist.expire_overdue(session, training_id, now)
 
 

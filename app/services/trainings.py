@@ -22,10 +22,10 @@ from app.models.enrolment import (
 )
 from app.models.enrolment_history import EnrolmentHistory
 from app.models.queue import standing
-from app.models.training import MOST_PARTICIPANTS, Training, TrainingEvent
+from app.models.training import MOST_PARTICIPANTS, Location, Training, TrainingEvent
 from app.services import deadline_changes, history, invitations, letters, plan, waitlist
 from app.services.actors import Actor
-from app.services.ledger import allow_over, settle
+from app.services.ledger import settle
 from app.services.locks import locked
 from app.services.refusals import Refusal, a_reason
 from app.services.transitions import PLACE, Place, move_many
@@ -63,10 +63,12 @@ class BelowTaken(Refusal):
 
 
 class BadEvent(Refusal):
-    """A meeting that ends before it starts, or isn't one of this training."""
+    """A meeting that ends before it starts, is named twice or belongs elsewhere."""
 
     code, status = "bad_event", 400
-    sentence = _l("Each meeting starts before it ends and belongs to this training.")
+    sentence = _l(
+        "Each meeting starts before it ends, is named once, and is held at a place of this practice."
+    )
 
 
 # --- open and closed -----------------------------------------------------------------------------
@@ -261,31 +263,47 @@ def set_capacity(
     if not 0 <= places <= MOST_PARTICIPANTS:
         raise BadCapacity(most=MOST_PARTICIPANTS)
     training = _open_ended(session, training_id)
-    stand = standing(session, training, now)
-    over = stand.taken - places
-    note = None
-    if over > 0 and places < training.max_participants:
-        newest = _newest_invitations(session, training_id, over)
-        if choice is None:
-            raise BelowTaken(taken=stand.taken, invited=len(newest))
-        note = a_reason(reason)
-        if choice is BelowTakenChoice.WITHDRAW:
-            over -= len(invitations.withdraw(session, newest, actor, now, note=note))
-            settle(session, training, takes_spot=False)  # the CHECK compares with what is left
-    data = {"from": training.max_participants, "to": places}
+    before, note = training.max_participants, None
+    if places == before:
+        return []
+    if places < before:
+        note = _make_fit(session, training, places, actor, now, choice, reason)
     training.max_participants = places
-    allow_over(session, training, over)
+    data = {"from": before, "to": places}
     history.note_training(session, training, "capacity", actor, now, note=note, data=data)
     return waitlist.refill(session, training, now).invited
 
 
-def _newest_invitations(session: Session, training_id: int, count: int) -> list[int]:
+def _make_fit(
+    session: Session,
+    training: Training,
+    places: int,
+    actor: Actor,
+    now: datetime,
+    choice: BelowTakenChoice | None,
+    reason: str | None,
+) -> str | None:
+    """Prepare for fewer places; return the reason if that took one."""
+    over = standing(session, training, now).taken - places
+    if over <= 0:
+        return None
+    newest = _newest_invitations(session, training.id)
+    if choice is None:
+        raise BelowTaken(taken=over + places, invited=len(newest))
+    note = a_reason(reason)
+    if choice is BelowTakenChoice.WITHDRAW:
+        over -= len(invitations.withdraw(session, newest[:over], actor, now, note=note))
+        settle(session, training, takes_spot=False)  # the CHECK compares with what is left
+    training.overbooked_by = max(training.overbooked_by, over)
+    return note
+
+
+def _newest_invitations(session: Session, training_id: int) -> list[int]:
     e = TrainingEnroll
     newest = (
         sa.select(e.id)
         .where(e.training_id == training_id, e.status == INVITED)
         .order_by(e.invite_date.desc(), e.queue_position.desc())
-        .limit(count)
     )
     return list(session.scalars(newest))
 
@@ -328,6 +346,7 @@ def reschedule(
     """
     training = _open_ended(session, training_id)
     before = _timetable(training)
+    _require_own_locations(session, training, meetings)
     removed = _replace_events(training, meetings)
     session.flush()  # new events need their ids, and the count below their times
     if not removed and _timetable(training) == before:
@@ -336,11 +355,12 @@ def reschedule(
     in_the_past = stand.starts_at is not None and stand.starts_at <= now
     notify = notify and not in_the_past
     data = {"removed": removed, "notified": notify}
+    gone = _removed_ever(session, training, removed)
     seq = history.note_training(session, training, "rescheduled", actor, now, data=data)
     deadline_changes.cut_to_hard_stop(session, stand, actor, tell=not notify and not in_the_past)
     if notify:
         people = _next_sequence(session, training_id)
-        letters.training_rescheduled(session, training_id, people, seq, now, removed=removed)
+        letters.training_rescheduled(session, training_id, people, seq, now, removed=gone)
     if training.active:
         plan.training_jobs(session, training, now)
     return Rescheduled(in_the_past, waitlist.refill(session, training, now).invited)
@@ -354,7 +374,8 @@ def _replace_events(training: Training, meetings: Sequence[Meeting]) -> list[int
     """Bring the events in line; return the ids of those removed."""
     there = {event.id: event for event in training.events}
     named = [meeting.id for meeting in meetings if meeting.id is not None]
-    if any(m.start_time >= m.end_time for m in meetings) or not set(named) <= set(there):
+    each_once = len(set(named)) == len(named) and set(named) <= set(there)
+    if any(m.start_time >= m.end_time for m in meetings) or not each_once:
         raise BadEvent
     for meeting in meetings:
         event = there[meeting.id] if meeting.id is not None else TrainingEvent()
@@ -366,6 +387,26 @@ def _replace_events(training: Training, meetings: Sequence[Meeting]) -> list[int
     for id_ in removed:
         training.events.remove(there[id_])
     return removed
+
+
+def _require_own_locations(
+    session: Session, training: Training, meetings: Sequence[Meeting]
+) -> None:
+    named = {m.location_id for m in meetings if m.location_id is not None}
+    own = sa.select(Location.id).where(Location.practice_id == training.practice_id)
+    if named and named - set(session.scalars(own)):
+        raise BadEvent
+
+
+def _removed_ever(session: Session, training: Training, removed: list[int]) -> list[int]:
+    """The days to cancel in people's calendars: an earlier letter may never have gone out."""
+    earlier = session.scalars(
+        sa.select(EnrolmentHistory.data).where(
+            EnrolmentHistory.training_id == training.id, EnrolmentHistory.event == "rescheduled"
+        )
+    )
+    gone = {id_ for data in earlier for id_ in (data or {}).get("removed", [])} | set(removed)
+    return sorted(gone - {event.id for event in training.events})
 
 
 def _next_sequence(session: Session, training_id: int) -> list[Place]:

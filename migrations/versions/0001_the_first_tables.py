@@ -337,7 +337,6 @@ def upgrade() -> None:
         batch_op.create_index('idx_training_enroll_invite_date', ['invite_date'], unique=False)
         batch_op.create_index('idx_training_enroll_status', ['status'], unique=False)
         batch_op.create_index('ix_training_enroll_deadline', ['invite_expires_at'], unique=False, postgresql_where=sa.text("status = 'waitlist-invited'"), sqlite_where=sa.text("status = 'waitlist-invited'"))
-        batch_op.create_index(batch_op.f('ix_training_enroll_invite_schedule_id'), ['invite_schedule_id'], unique=False)
         batch_op.create_index('ix_training_enroll_planned', ['invite_planned_at'], unique=False, postgresql_where=sa.text('invite_planned_at IS NOT NULL'), sqlite_where=sa.text('invite_planned_at IS NOT NULL'))
         batch_op.create_index('ix_training_enroll_queue', ['training_id', 'status', 'queue_position'], unique=False)
         batch_op.create_index('uq_training_enroll_waiting_position', ['training_id', 'queue_position'], unique=True, postgresql_where=sa.text("status = 'waitlist'"), sqlite_where=sa.text("status = 'waitlist'"))
@@ -351,7 +350,8 @@ def upgrade() -> None:
     sa.CheckConstraint('start_time < end_time', name=op.f('ck_training_event_starts_before_it_ends')),
     sa.ForeignKeyConstraint(['location_id'], ['location.id'], name=op.f('fk_training_event_location_id_location')),
     sa.ForeignKeyConstraint(['training_id'], ['training.id'], name=op.f('fk_training_event_training_id_training')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_training_event'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_training_event')),
+    sqlite_autoincrement=True
     )
     with op.batch_alter_table('training_event', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_training_event_training_id'), ['training_id'], unique=False)
@@ -457,7 +457,6 @@ def downgrade() -> None:
         batch_op.drop_index('uq_training_enroll_waiting_position', postgresql_where=sa.text("status = 'waitlist'"), sqlite_where=sa.text("status = 'waitlist'"))
         batch_op.drop_index('ix_training_enroll_queue')
         batch_op.drop_index('ix_training_enroll_planned', postgresql_where=sa.text('invite_planned_at IS NOT NULL'), sqlite_where=sa.text('invite_planned_at IS NOT NULL'))
-        batch_op.drop_index(batch_op.f('ix_training_enroll_invite_schedule_id'))
         batch_op.drop_index('ix_training_enroll_deadline', postgresql_where=sa.text("status = 'waitlist-invited'"), sqlite_where=sa.text("status = 'waitlist-invited'"))
         batch_op.drop_index('idx_training_enroll_status')
         batch_op.drop_index('idx_training_enroll_invite_date')
