@@ -69,12 +69,14 @@ def database_url(text: str) -> URL:
     if url.drivername in ("postgres", "postgresql", POSTGRESQL_DRIVER):
         return url.set(drivername=POSTGRESQL_DRIVER)
     if url.drivername in ("sqlite", "sqlite+pysqlite"):
-        if url.database in (None, "", ":memory:"):
+        file = url.database or ":memory:"
+        if ":memory:" in file or url.query.get("mode") == "memory":
             raise BadDatabaseUrl(
                 "SQLALCHEMY_DATABASE_URI names an SQLite database in memory; name a file,"
                 " for the web and the scheduler must see the same rows"
             )
-        return url
+        # Without a folder it is ours, not the one of whatever library opens it.
+        return url if "uri" in url.query else url.set(database=os.path.abspath(file))
     raise BadDatabaseUrl(
         f"SQLALCHEMY_DATABASE_URI asks for {url.drivername!r};"
         " Nextseat runs on postgresql:// or sqlite://"

@@ -38,12 +38,16 @@ class Standing:
     @property
     def free(self) -> int:
         """Places anyone may take now, at least 0."""
-        return max(0, self.free_with_kept - self.training.seats_kept)
+        return max(0, self.spare - self.training.seats_kept)
+
+    @property
+    def spare(self) -> int:
+        """Free places, those included that staff keep back (WO3); negative when overbooked."""
+        return self.training.max_participants - self.taken - self.planned
 
     @property
     def free_with_kept(self) -> int:
-        """Free places, those included that staff keep back (WO3)."""
-        return max(0, self.training.max_participants - self.taken - self.planned)
+        return max(0, self.spare)
 
     @property
     def hard_stop(self) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,8 @@ from app.models.queue import Standing
 from app.models.training import Training, schedule_types
 from app.services.intervals import parse_interval
 from app.services.refusals import Refusal
+
+log = logging.getLogger("app.services.deadline")
 
 WAITLIST_TASK = "AutomaticWaitList"
 
@@ -78,10 +81,19 @@ def answer_time(
         return None
     if stand.starts_at is not None:
         to_start = stand.starts_at - now
-        for within, answer in answer_windows(schedule.task_config):
+        for within, answer in _windows_of(schedule):
             if within >= to_start:
                 return answer
     return schedule.interval
+
+
+def _windows_of(schedule: AutomationSchedule) -> list[tuple[timedelta, timedelta]]:
+    """A config spoilt past the form costs its windows, not everyone's invitations (STYLE P6)."""
+    try:
+        return answer_windows(schedule.task_config)
+    except Refusal as no:
+        log.warning("answer_windows ignored: schedule=%s because=%s", schedule.id, no.code)
+        return []
 
 
 def answer_windows(config: dict[str, Any] | None) -> list[tuple[timedelta, timedelta]]:
@@ -90,7 +102,9 @@ def answer_windows(config: dict[str, Any] | None) -> list[tuple[timedelta, timed
     Raises `BadAnswerWindows` or `BadInterval`.
     """
     rows = (config or {}).get("answer_windows") or []
-    if not all(isinstance(row, dict) and set(row) == {"within", "answer"} for row in rows):
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and set(row) == {"within", "answer"} for row in rows
+    ):
         raise BadAnswerWindows
     windows = sorted(
         (parse_interval(str(row["within"])), parse_interval(str(row["answer"]))) for row in rows
@@ -99,3 +113,7 @@ def answer_windows(config: dict[str, Any] | None) -> list[tuple[timedelta, timed
     if len(set(limits)) < len(limits) or answers != sorted(answers):
         raise BadAnswerWindows
     return windows
+
+
+def _is_window(row: Any) -> bool:
+    return isinstance(row, dict) and set(row) == {"within", "answer"}

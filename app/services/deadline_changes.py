@@ -86,7 +86,8 @@ def lift(session: Session, schedule: AutomationSchedule, actor: Actor, now: date
         ids = [row.id for row in rows if row.invite_promised_until is None]
         _remember(session, ids, TrainingEnroll.invite_expires_at)
         to_the_end = dict.fromkeys(ids, stand.hard_stop)
-        count += len(_change(session, to_the_end, "schedule-off", actor, now))
+        _change(session, to_the_end, "schedule-off", actor, now)
+        count += len(ids)
     return count
 
 
@@ -100,7 +101,8 @@ def restore(session: Session, schedule: AutomationSchedule, actor: Actor, now: d
                 until = max(row.invite_promised_until, now + LEFT_WHEN_BACK)
                 back[row.id] = min(until, stand.hard_stop) if stand.hard_stop else until
         _remember(session, list(back), sa.null())
-        count += len(_change(session, back, "schedule-on", actor, now))
+        _change(session, back, "schedule-on", actor, now)
+        count += len(back)
     return count
 
 
@@ -142,11 +144,10 @@ def _change(
     places: list[Place] = []
     for deadline in sorted(set(deadlines.values()), key=str):
         ids = [id_ for id_, at in deadlines.items() if at == deadline]
-        some = _set(session, ids, deadline)
-        data = {"deadline": deadline.isoformat() if deadline else None}
+        moved = _set(session, ids, deadline)
         seq = history.record_many(
             session,
-            some,
+            moved,
             "deadline-changed",
             INVITED,
             INVITED,
@@ -154,20 +155,25 @@ def _change(
             now,
             reason=why,
             note=note,
-            data=data,
+            data={"deadline": deadline.isoformat() if deadline else None},
         )
         if tell:
-            letters.deadline_changed(session, some, seq, now)
+            letters.deadline_changed(session, moved, seq, now)
         plan.drop_expiry(session, ids)
         _plan_again(session, ids, deadline, now)
-        places += some
+        places += moved
     return places
 
 
 def _set(session: Session, ids: Sequence[int], deadline: datetime | None) -> list[Place]:
+    """Set the deadline where it is another one; return where that was."""
     rows = session.execute(
         sa.update(TrainingEnroll)
-        .where(among(TrainingEnroll.id, ids), TrainingEnroll.status == INVITED)
+        .where(
+            among(TrainingEnroll.id, ids),
+            TrainingEnroll.status == INVITED,
+            TrainingEnroll.invite_expires_at.is_distinct_from(deadline),
+        )
         .values(invite_expires_at=deadline, version=TrainingEnroll.version + 1)
         .returning(*PLACE)
         .execution_options(synchronize_session=False)

@@ -14,11 +14,12 @@ from sqlalchemy.orm import Session
 from app.extensions import utcnow
 from app.models.enrolment import WAITLIST, TrainingEnroll
 from app.models.person import Student
-from app.models.queue import eligible, invitations_since, standing
+from app.models.queue import invitations_since, standing
 from app.models.training import Training
 from app.services import invitations, waitlist
 from app.services.actors import CONSOLE
 from app.services.locks import locked
+from app.services.transitions import place_of
 
 
 def invite_from_waitlist(
@@ -77,15 +78,10 @@ def invite_batch_from_waitlist(
     now = now or utcnow()
     training = locked(session, Training, training.id)
     stand = standing(session, training, now)
-    count = min(batch_size, stand.to_invite)
-    if count < 1:
-        return []
-    rows = session.execute(
-        eligible(training.id, stand.rules, now, TrainingEnroll.id, TrainingEnroll.uuid).limit(count)
-    ).all()
-    when = {row.id: now + timedelta(minutes=i) for i, row in enumerate(rows)}
+    places = waitlist.next_in_line(session, stand, min(batch_size, stand.to_invite))
+    when = {place: now + timedelta(minutes=i) for i, place in enumerate(places)}
     invitations.hold_for_later(session, when, CONSOLE, now)
-    return [row.uuid for row in rows]
+    return [place.uuid for place in places]
 
 
 def schedule_invitation(
@@ -105,5 +101,5 @@ def schedule_invitation(
         raise waitlist.NotWaiting
     if enrolment.invite_planned_at is None and not standing(session, training, now).to_invite:
         raise waitlist.NoFreeSpot
-    invitations.hold_for_later(session, {enrolment.id: now + delay}, CONSOLE, now)
+    invitations.hold_for_later(session, {place_of(enrolment): now + delay}, CONSOLE, now)
     return now + delay

@@ -7,7 +7,7 @@ a refill. What happens in the line stands in `waitlist.py`.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from flask_babel import lazy_gettext as _l
@@ -135,11 +135,7 @@ def _let_in(
     now: datetime,
     terms: bool,
 ) -> TrainingEnroll:
-    changes: dict[str, Any] = {
-        "joined_at": now,
-        "missed_invites": 0,
-        **_terms(terms, now),
-    }
+    changes = waitlist.afresh(now) | _terms(terms, now)
     row, from_ = _place(session, training, student, row, ENROLLED, changes)
     seq = history.record(session, row, "enrolled", from_, ENROLLED, actor, now)
     letters.enrolled(session, place_of(row), seq, now)
@@ -188,12 +184,7 @@ def force(
         _make_room(session, standing(session, training, now))
     else:
         plan.drop_expiry(session, [row.id])
-    changes: dict[str, Any] = {
-        "invite_planned_at": None,
-        "skipped": False,
-        "not_before": None,
-    }
-    row, from_ = _place(session, training, student, row, ENROLLED, changes | {"joined_at": now})
+    row, from_ = _place(session, training, student, row, ENROLLED, waitlist.afresh(now))
     seq = history.record(session, row, "forced", from_, ENROLLED, actor, now, note=note)
     letters.enrolled(session, place_of(row), seq, now)
     settle(session, training, takes_spot=True)
@@ -203,7 +194,7 @@ def force(
 def _make_room(session: Session, stand: Standing) -> None:
     """A free place, else one that was kept, else one above the capacity."""
     training = stand.training
-    if stand.free < 1 <= stand.free_with_kept:
+    if stand.free < 1 <= stand.spare:
         training.seats_kept -= 1
     allow_over(session, training, stand.taken + 1 - training.max_participants)
 
@@ -230,9 +221,9 @@ def deroll(
     training = locked(session, Training, enrolment.training_id)
     if not actor.staff and standing(session, training, now).started:
         raise HasStarted
-    if seq := _move_out(session, enrolment, "derolled", actor, now, note=note):
-        letters.derolled(session, place_of(enrolment), seq, now)
-        waitlist.freed(session, training, now, keep_place=keep_place)
+    if left := _move_out(session, enrolment, "derolled", actor, now, note=note):
+        letters.derolled(session, place_of(enrolment), left.seq, now)
+        waitlist.freed(session, training, actor, now, keep_place=keep_place)
 
 
 def leave(
@@ -272,9 +263,10 @@ def _off_the_list(
     keep_place: bool,
 ) -> None:
     training = locked(session, Training, enrolment.training_id)
-    if seq := _move_out(session, enrolment, event, actor, now, note=note):
-        letters.left_waitlist(session, place_of(enrolment), seq, now)
-        waitlist.freed(session, training, now, keep_place=keep_place)
+    if left := _move_out(session, enrolment, event, actor, now, note=note):
+        letters.left_waitlist(session, place_of(enrolment), left.seq, now)
+        keep_place = keep_place and left.from_ is INVITED  # who waited leaves none
+        waitlist.freed(session, training, actor, now, keep_place=keep_place)
 
 
 def erase(session: Session, enrolment: TrainingEnroll, actor: Actor, now: datetime) -> None:
@@ -283,12 +275,20 @@ def erase(session: Session, enrolment: TrainingEnroll, actor: Actor, now: dateti
     session.refresh(enrolment)
     enrolled = enrolment.status is ENROLLED
     event, tell = ("derolled", letters.derolled) if enrolled else ("left", letters.left_waitlist)
-    if seq := _move_out(session, enrolment, event, actor, now, reason="erased"):
-        tell(session, place_of(enrolment), seq, now, to_student=False)
-        waitlist.freed(session, training, now)
+    if left := _move_out(session, enrolment, event, actor, now, reason="erased"):
+        tell(session, place_of(enrolment), left.seq, now, to_student=False)
+        waitlist.freed(session, training, actor, now)
 
 
 # --- the row -------------------------------------------------------------------------------------
+
+
+class Left(NamedTuple):
+    """From where someone left, and the number of that in the history."""
+
+    from_: EnrolmentStatus
+    seq: int
+
 
 REASONS = {"derolled": "left", "left": "left", "removed": "removed"}  # codes of WE1
 
@@ -302,11 +302,8 @@ def _move_out(
     *,
     reason: str | None = None,
     note: str | None = None,
-) -> int | None:
-    """open -> derolled, under the lock; return the number in the history. Raises `NotIn`.
-
-    None: it happened before, and happens only once.
-    """
+) -> Left | None:
+    """open -> derolled, under the lock; None: it happened before. Raises `NotIn`."""
     session.refresh(enrolment)  # the caller may have loaded it before the lock
     from_: EnrolmentStatus = enrolment.status
     if from_ is DEROLLED:
@@ -325,9 +322,10 @@ def _move_out(
     if from_ is INVITED:
         plan.drop_expiry(session, [enrolment.id])
     code = reason or ("removed" if actor.staff else REASONS[event])
-    return history.record(
+    seq = history.record(
         session, enrolment, event, from_, DEROLLED, actor, now, reason=code, note=note
     )
+    return Left(from_, seq)
 
 
 def _place(

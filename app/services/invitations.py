@@ -6,6 +6,7 @@ Each function takes a constant number of statements, however many people it conc
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -14,13 +15,14 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
-from app.models.bulk import among
 from app.models.enrolment import EXPIRED, INVITED, WAITLIST, TrainingEnroll
 from app.models.queue import Standing, obstacle, waiting
 from app.services import history, letters, plan
 from app.services.actors import Actor
 from app.services.deadline import answer_until, governing_schedule
-from app.services.transitions import ALWAYS, PLACE, Place, move_many
+from app.services.transitions import ALWAYS, Place, forget, move_many
+
+log = logging.getLogger("app.services.invitations")
 
 
 def make(
@@ -87,7 +89,11 @@ def _passed_over(session: Session, stand: Standing, places: list[Place]) -> list
             TrainingEnroll.queue_position < last
         )
     )
-    return [{"enrolment": uuid, "position": at, "code": why} for uuid, at, why in rows]
+    passed = [{"enrolment": uuid, "position": at, "code": why} for uuid, at, why in rows]
+    for one in passed:
+        if one["code"] == "rate-limited":
+            log.info("passed over, rate-limited: enrolment=%s", one["enrolment"])
+    return passed
 
 
 def end(
@@ -139,16 +145,17 @@ def withdraw(
 
 
 def hold_for_later(
-    session: Session, when: dict[int, datetime], actor: Actor, now: datetime
+    session: Session, when: dict[Place, datetime], actor: Actor, now: datetime
 ) -> None:
-    """Plan invitations: enrolment id -> when. A planned row holds its place (WF8)."""
+    """Plan invitations, each for its instant; a planned row holds its place (WF8)."""
     if not when:
         return
-    planned = [{"id": id_, "invite_planned_at": at} for id_, at in when.items()]
-    session.execute(sa.update(TrainingEnroll), planned)
-    rows = session.execute(sa.select(*PLACE).where(among(TrainingEnroll.id, list(when))))
-    places = sorted((Place(*row) for row in rows), key=lambda place: when[place.id])
-    at = {place.uuid: when[place.id].isoformat() for place in places}
+    table = TrainingEnroll.__table__
+    plan_one = table.update().where(table.c.id == sa.bindparam("row"))  # type: ignore[attr-defined]
+    plans = [{"row": place.id, "at": at} for place, at in when.items()]
+    session.connection().execute(plan_one.values(invite_planned_at=sa.bindparam("at")), plans)
+    forget(session, [place.id for place in when])
+    at = {place.uuid: instant.isoformat() for place, instant in when.items()}
     history.record_many(
-        session, places, "planned", WAITLIST, WAITLIST, actor, now, data_of_first={"at": at}
+        session, list(when), "planned", WAITLIST, WAITLIST, actor, now, data_of_first={"at": at}
     )

@@ -71,6 +71,8 @@ def _passing(
     session.refresh(enrolment)
     if enrolment.status is not WAITLIST:
         raise waitlist.NotWaiting
+    if (enrolment.skipped, enrolment.not_before) == (skipped, not_before):
+        return training
     enrolment.skipped, enrolment.not_before = skipped, not_before
     data = {"until": not_before.isoformat()} if not_before else None
     history.note(session, enrolment, event, actor, now, note=note, data=data)
@@ -139,22 +141,22 @@ def release_spots(
     note = a_reason(reason)
     training = locked(session, Training, training_id)
     kept = training.seats_kept
-    _change_kept(session, training, -count, kept, "released", actor, now, note)
+    _change_kept(session, training, count, kept, "released", actor, now, note)
     return waitlist.refill(session, training, now).invited
 
 
 def _change_kept(
     session: Session,
     training: Training,
-    change: int,
+    count: int,
     most: int,
     event: str,
     actor: Actor,
     now: datetime,
     note: str,
 ) -> None:
-    if not 1 <= abs(change) <= most:
+    if not 1 <= count <= most:
         raise NoSuchPlaces(count=most)
-    training.seats_kept += change
-    data: dict[str, Any] = {"count": abs(change), "kept": training.seats_kept}
+    training.seats_kept += count if event == "kept" else -count
+    data: dict[str, Any] = {"count": count, "kept": training.seats_kept}
     history.note_training(session, training, event, actor, now, note=note, data=data)

@@ -54,6 +54,10 @@ TRAINING_TASKS: dict[str, Anchor] = {
 }
 
 
+# Never hurried in DEVELOPMENT (waitlist WA9).
+DESTRUCTIVE = frozenset({"DeleteTrainingTask"})
+
+
 @dataclass(frozen=True)
 class Occurrence:
     """A planned time of a schedule for an item: the event's instant, and when to run."""
@@ -88,7 +92,7 @@ def expiry_jobs(
         return
     e, environment = TrainingEnroll, rules_of(session).environment
     due = _due(deadline, environment, now)
-    before, after = _state(HERE, schedule.name, WAITLIST_TASK).split(HERE)
+    before, after = _state_around_item(schedule.name, WAITLIST_TASK)
     columns = _alarm(due) | {
         "id": sa.literal(f"{schedule.name}/") + e.uuid + f"/{environment}",
         "job_state": utf8(sa.literal(before) + e.uuid + after),
@@ -124,7 +128,12 @@ def training_jobs(session: Session, training: Training, now: datetime) -> None:
             wanted[job["id"]] = job
     there = _jobs_of(session, training.id)
     _delete(session, Job.id.in_([id_ for id_ in there if id_ not in wanted]))
-    changed = [job for id_, job in wanted.items() if there.get(id_) != job["due"]]
+    at_once = environment is Environment.DEVELOPMENT  # there, a job planned again stays as it is
+    changed = [
+        job
+        for id_, job in wanted.items()
+        if id_ not in there or (not at_once and there[id_] != job["due"])
+    ]
     upsert_many(session, Job, changed, key="id")
 
 
@@ -188,9 +197,6 @@ def shifted(at: datetime, interval: timedelta, side: BeforeAfterEnum, zone: Zone
 # --- writing -------------------------------------------------------------------------------------
 
 
-HERE = "@item@"  # stands for the item in a state that the database completes
-
-
 def _job(
     schedule: AutomationSchedule,
     class_name: str,
@@ -198,16 +204,22 @@ def _job(
     environment: Environment,
     now: datetime,
 ) -> dict[str, Any]:
-    state = _state(occurrence.item, schedule.name, class_name)
-    return _alarm(_due(occurrence.due, environment, now)) | {
+    before, after = _state_around_item(schedule.name, class_name)
+    destroys = class_name in DESTRUCTIVE
+    due = occurrence.due if destroys else _due(occurrence.due, environment, now)
+    return _alarm(due) | {
         "id": job_id(schedule.name, occurrence.item, environment),
-        "job_state": state.encode(),
+        "job_state": f"{before}{occurrence.item}{after}".encode(),
     }
 
 
-def _state(item: str, schedule_name: str, class_name: str) -> str:
-    """The arguments of `_execute_automation_task_job` as JSON (reliability DB8)."""
-    return json.dumps({"v": 1, "args": [item, schedule_name, class_name], "kwargs": {}})
+def _state_around_item(schedule_name: str, class_name: str) -> tuple[str, str]:
+    """The arguments of `_execute_automation_task_job` as JSON, in front of and behind the item.
+
+    Items are uuids and ids, so they need no escaping, and the database can put them in (DB8).
+    """
+    names = f"{json.dumps(schedule_name)}, {json.dumps(class_name)}"
+    return '{"v": 1, "args": ["', f'", {names}], "kwargs": {{}}}}'
 
 
 def _alarm(due: datetime) -> dict[str, Any]:

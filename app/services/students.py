@@ -29,6 +29,13 @@ class BadAddress(Refusal):
     sentence = _l("This is not an e-mail address.")
 
 
+class AddressTaken(Refusal):
+    """An address belongs to one account."""
+
+    code = "address_taken"
+    sentence = _l("Another account uses this address.")
+
+
 def valid_address(text: str) -> str:
     """One plain address, its domain in lower case (reliability SE12). Raises `BadAddress`."""
     try:
@@ -77,25 +84,33 @@ def opt_in(session: Session, student: Student, now: datetime) -> list[str]:
 def change_address(session: Session, student: Student, email: str, now: datetime) -> list[str]:
     """A new address, which no letter has come back from; refills as `opt_in` (WF6).
 
-    Raises `BadAddress`.
+    Raises `BadAddress`, `AddressTaken`.
     """
     email = valid_address(email)
+    same = sa.func.lower(User.email) == email.lower()
+    if session.scalar(sa.select(User.id).where(same, User.id != student.user_id)) is not None:
+        raise AddressTaken
     trainings = _trainings_of(session, student, WAITLIST)
     student.user.email, student.user.undeliverable_at = email, None
     return _refill_all(session, trainings, now)
 
 
 def erase(session: Session, student: Student, actor: Actor, now: datetime) -> None:
-    """Forget the person: open rows are left, places refilled, nothing is written to them (WT7).
+    """Forget the person, in every practice: open rows are left, nothing is written to them (WT7).
 
-    The rows stay under a pseudonym, so that history still adds up.
+    The rows stay under a pseudonym, so that history still adds up. Twice is once.
     """
-    _trainings_of(session, student, *OPEN)
     user = student.user
+    if user.erased_at is not None:
+        return
+    everywhere = session.scalars(sa.select(Student).where(Student.user_id == user.id)).all()
     mine = sa.select(TrainingEnroll).where(
-        TrainingEnroll.student_id == student.id, TrainingEnroll.status.in_(OPEN)
+        TrainingEnroll.student_id.in_([one.id for one in everywhere]),
+        TrainingEnroll.status.in_(OPEN),
     )
-    student.status = PersonStatus.INACTIVE
+    locked_trainings(session, [row.training_id for row in session.scalars(mine)])
+    for one in everywhere:
+        one.status = PersonStatus.INACTIVE
     for enrolment in session.scalars(mine.order_by(TrainingEnroll.training_id)).all():
         enrolments.erase(session, enrolment, actor, now)
     letters.drop_unsent(session, user.id, "erased", now)

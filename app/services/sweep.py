@@ -7,7 +7,8 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models.enrolment import INVITED, TrainingEnroll
+from app.models.bulk import among
+from app.models.enrolment import INVITED, TAKING, WAITLIST, TrainingEnroll
 from app.models.practice import Practice
 from app.models.queue import eligible, hard_stop, obstacle, standing, starts_at, waiting
 from app.models.rules import rules_of
@@ -16,34 +17,41 @@ from app.services import history, invitations, trainings, waitlist
 from app.services.actors import SYSTEM
 from app.services.ledger import settle
 from app.services.locks import locked
+from app.services.transitions import PLACE, Place, forget
 
 
 def trainings_to_sweep(session: Session, now: datetime) -> list[int]:
-    """The ids of trainings in which something is due: at most three statements when nothing is."""
+    """The ids of trainings in which something is due, in two statements."""
     e, t = TrainingEnroll, Training
     due = sa.union(
         sa.select(e.training_id).where(e.status == INVITED, e.overdue_at(now)),
-        sa.select(e.training_id).where(e.invite_planned_at <= now),
+        sa.select(e.training_id).where(e.status == WAITLIST, e.invite_planned_at <= now),
         sa.select(e.training_id)
         .join(t, t.id == e.training_id)
-        .where(e.status == INVITED, ~_bookable()),
+        .where(e.status == INVITED, sa.or_(~_bookable(), starts_at(t.id) <= now)),
     )
     return sorted({*session.scalars(due), *_fillable(session, now)})
 
 
 def _fillable(session: Session, now: datetime) -> list[int]:
     """Open trainings with a free place, someone eligible and time enough to answer (WF5)."""
-    t, rules = Training, rules_of(session)
+    e, t, rules = TrainingEnroll, Training, rules_of(session)
     begins = starts_at(t.id)
+    holds = sa.or_(e.status.in_(TAKING), e.invite_planned_at.is_not(None))
+    held = (
+        sa.select(sa.func.coalesce(sa.func.sum(e.seats), 0))
+        .where(e.training_id == t.id, e.status.in_((*TAKING, WAITLIST)), holds)
+        .scalar_subquery()  # counted, not read from the ledger: rows may be written past it
+    )
     rows = session.execute(
         sa.select(t.id, begins, t.invite_cutoff, Practice.invite_cutoff)
         .join(Practice, Practice.id == t.practice_id)
         .where(
             _bookable(),
             ~t.waitlist_paused,
-            t.seats_taken + t.seats_kept < t.max_participants,
             sa.or_(begins.is_(None), begins > now),
             eligible(t.id, rules, now, sa.literal(1)).order_by(None).exists(),
+            held + t.seats_kept < t.max_participants,
         )
     )
     stops = [(id_, hard_stop(start, own, practice, rules)) for id_, start, own, practice in rows]
@@ -51,36 +59,52 @@ def _fillable(session: Session, now: datetime) -> list[int]:
 
 
 def sweep_training(session: Session, training_id: int, now: datetime) -> None:
-    """End what is overdue, invite who was planned, fill what is free; harmless otherwise."""
+    """End what is overdue, invite who was planned, fill what is free; harmless otherwise.
+
+    Who is still invited to a training that is no longer open goes back to the line.
+    """
     training = locked(session, Training, training_id)
     invite_planned(session, training, now)
-    if not training.bookable:
+    if training.bookable:
+        waitlist.expire_overdue(session, training_id, now)
+    if not standing(session, training, now).is_open:
         trainings.withdraw_all(session, training, SYSTEM, now, reason="not-open")
-        return
-    waitlist.expire_overdue(session, training_id, now)
 
 
 def invite_planned(session: Session, training: Training, now: datetime) -> list[str]:
-    """Invite whose planned time has come; who can't be any more loses the plan (WF8)."""
+    """Invite whose planned time has come, while places last; others lose the plan (WF8)."""
     rules = rules_of(session)
-    due = waiting(
-        training.id,
-        TrainingEnroll.id,
-        obstacle(rules, now, planned=False).label("code"),
-    ).where(TrainingEnroll.invite_planned_at <= now)
-    invited: list[str] = []
-    for id_, code in session.execute(due).all():
-        enrolment = session.get_one(TrainingEnroll, id_, populate_existing=True)
-        enrolment.invite_planned_at = None  # its place is free for a moment, to be counted again
-        session.flush()
-        stand = standing(session, training, now)
-        if code is None and stand.to_invite:
-            invited += [p.uuid for p in invitations.make(session, stand, [id_], SYSTEM)]
-            settle(session, training, takes_spot=True)
-        else:
-            reason = code or "no-place"
-            history.note(session, enrolment, "plan-dropped", SYSTEM, now, reason=reason)
-    return invited
+    what_else = obstacle(rules, now, planned=False).label("code")
+    due = session.execute(
+        waiting(training.id, *PLACE, what_else).where(TrainingEnroll.invite_planned_at <= now)
+    ).all()
+    if not due:
+        return []
+    _clear_plans(session, [row.id for row in due])
+    stand = standing(session, training, now)
+    chosen = [row.id for row in due if row.code is None][: stand.to_invite]
+    invited = invitations.make(session, stand, chosen, SYSTEM)
+    settle(session, training, takes_spot=bool(invited))
+    for row in due:
+        if row.id not in chosen:
+            _drop_plan(session, Place(*row[:-1]), row.code or "no-place", now)
+    return [place.uuid for place in invited]
+
+
+def _clear_plans(session: Session, ids: list[int]) -> None:
+    session.execute(
+        sa.update(TrainingEnroll)
+        .where(among(TrainingEnroll.id, ids))
+        .values(invite_planned_at=None)
+        .execution_options(synchronize_session=False)
+    )
+    forget(session, ids)
+
+
+def _drop_plan(session: Session, place: Place, reason: str, now: datetime) -> None:
+    history.record_many(
+        session, [place], "plan-dropped", WAITLIST, WAITLIST, SYSTEM, now, reason=reason
+    )
 
 
 def _bookable() -> sa.ColumnElement[bool]:

@@ -67,7 +67,7 @@ class BadEvent(Refusal):
 
     code, status = "bad_event", 400
     sentence = _l(
-        "Each meeting starts before it ends, is named once, and is held at a place of this practice."
+        "Each meeting starts before it ends, is named once and is held at a place of this practice."
     )
 
 

@@ -54,7 +54,7 @@ from app.services.ledger import settle
 from app.services.locks import locked
 from app.services.refusals import Refusal, a_reason
 from app.services.scope import require_own
-from app.services.transitions import move, place_of
+from app.services.transitions import PLACE, Place, move, place_of
 
 
 class Answer(StrEnum):
@@ -131,20 +131,33 @@ def re_enable(session: Session, enrolment: TrainingEnroll, actor: Actor, now: da
 
 def at_the_tail(session: Session, training_id: int, now: datetime) -> dict[str, Any]:
     """What a row gets that joins the line: the highest position ever given, plus one (WF3)."""
+    highest = (
+        sa.select(sa.func.max(TrainingEnroll.queue_position))
+        .where(TrainingEnroll.training_id == training_id, TrainingEnroll.status == WAITLIST)
+        .scalar_subquery()  # rows written past the services have positions too
+    )
+    last = sa.case((highest > Training.last_position, highest), else_=Training.last_position)
     position = session.execute(
         sa.update(Training)
         .where(Training.id == training_id)
-        .values(last_position=Training.last_position + 1)
+        .values(last_position=last + 1)
         .returning(Training.last_position)
         .execution_options(synchronize_session=False)
     ).scalar_one()
-    return {
+    return afresh(now) | {
         "queue_position": position,
+        "ical_sequence": TrainingEnroll.ical_sequence + 1,
+    }
+
+
+def afresh(now: datetime) -> dict[str, Any]:
+    """Who comes, or comes back, starts with a clean row (WE1)."""
+    return {
         "joined_at": now,
         "skipped": False,
         "not_before": None,
         "missed_invites": 0,
-        "ical_sequence": TrainingEnroll.ical_sequence + 1,
+        "invite_planned_at": None,
     }
 
 
@@ -185,37 +198,42 @@ class Refill:
 def refill(session: Session, training: Training, now: datetime) -> Refill:
     """`fill_open_spots` for who holds the lock."""
     stand = standing(session, training, now)
-    line = _next_in_line(session, stand, stand.to_invite)
+    line = next_in_line(session, stand, stand.to_invite)
     batch = line[: stand.rules.batch_size or len(line)]
     at_once, later = _staggered(batch, stand)
-    invited = invitations.make(session, stand, at_once, SYSTEM)
+    invited = invitations.make(session, stand, [place.id for place in at_once], SYSTEM)
     invitations.hold_for_later(session, later, SYSTEM, now)
     settle(session, training, takes_spot=bool(at_once))
     someone_waits = len(line) > len(batch)
     if stand.free and not stand.invites and stand.before_hard_stop:
-        someone_waits = bool(_next_in_line(session, stand, 1))
+        someone_waits = bool(next_in_line(session, stand, 1))
     return Refill([place.uuid for place in invited], stand.free - len(batch), someone_waits)
 
 
-def _next_in_line(session: Session, stand: Standing, count: int) -> list[int]:
-    if not count:
+def next_in_line(session: Session, stand: Standing, count: int) -> list[Place]:
+    """The first `count` who may be invited now, first in line first."""
+    if count < 1:
         return []
-    line = eligible(stand.training.id, stand.rules, stand.now, TrainingEnroll.id)
-    return list(session.scalars(line.limit(count)))
+    line = eligible(stand.training.id, stand.rules, stand.now, *PLACE)
+    return [Place(*row) for row in session.execute(line.limit(count))]
 
 
-def _staggered(batch: list[int], stand: Standing) -> tuple[list[int], dict[int, datetime]]:
+def _staggered(batch: list[Place], stand: Standing) -> tuple[list[Place], dict[Place, datetime]]:
     """Whom to invite now, and whom when: one after another if so configured (WF8)."""
     if not stand.rules.stagger:
         return batch, {}
     later = enumerate(batch[1:], start=1)
-    return batch[:1], {id_: stand.now + n * stand.rules.stagger for n, id_ in later}
+    return batch[:1], {place: stand.now + n * stand.rules.stagger for n, place in later}
 
 
-def freed(session: Session, training: Training, now: datetime, *, keep_place: bool = False) -> None:
+def freed(
+    session: Session, training: Training, actor: Actor, now: datetime, *, keep_place: bool = False
+) -> None:
     """A place may be free: refill, or keep it back for staff to give (WO3)."""
     if keep_place:
         training.seats_kept += 1
+        kept = {"count": 1, "kept": training.seats_kept}
+        history.note_training(session, training, "kept", actor, now, data=kept)
         settle(session, training, takes_spot=False)
     else:
         refill(session, training, now)
@@ -246,10 +264,12 @@ def invite(
     stand = standing(session, training, now)
     _require_inviting(stand)
     own = enrolment.seats if enrolment.invite_planned_at else 0  # a plan holds its own place
-    if stand.free_with_kept + own < 1:
+    is_next = _is_next(session, stand, enrolment)
+    room = stand.spare + own
+    if room < 1:
         raise NoFreeSpot
-    note = a_reason(reason) if reason or not _is_next(session, stand, enrolment) else None
-    if stand.free + own < 1:
+    note = a_reason(reason) if reason or not is_next else None
+    if room <= training.seats_kept:
         training.seats_kept -= 1
     invitations.make(
         session,
@@ -279,7 +299,7 @@ def _is_next(session: Session, stand: Standing, enrolment: TrainingEnroll) -> bo
     why_not: str | None = session.execute(own_row).scalar_one()
     if why_not in ("inactive", "unreachable"):
         raise CannotBeInvited(code=why_not)
-    return _next_in_line(session, stand, 1) == [enrolment.id]
+    return [place.id for place in next_in_line(session, stand, 1)] == [enrolment.id]
 
 
 def deinvite(
@@ -299,7 +319,7 @@ def deinvite(
     training = locked(session, Training, enrolment.training_id)
     if not invitations.end(session, [enrolment.id], "deinvited", actor, now, note=note):
         raise NotInvited
-    freed(session, training, now, keep_place=keep_place)
+    freed(session, training, actor, now, keep_place=keep_place)
     session.refresh(enrolment)
 
 
@@ -329,7 +349,7 @@ def return_to_list(
         session, [enrolment.id], actor, now, note=note, silent=silent, **next_time
     ):
         raise NotInvited
-    freed(session, training, now, keep_place=keep_place)
+    freed(session, training, actor, now, keep_place=keep_place)
     session.refresh(enrolment)
 
 
@@ -393,7 +413,7 @@ def decline(
         history.record(session, enrolment, "declined", INVITED, DECLINED, actor, now)
         letters.declined(session, place_of(enrolment), now)
         plan.drop_expiry(session, [enrolment.id])
-        freed(session, training, now, keep_place=keep_place)
+        freed(session, training, actor, now, keep_place=keep_place)
         return Answer.DECLINED
     return _why_not(enrolment, now, invite_no)
 
