@@ -27,6 +27,7 @@ from app.models import (
     TrainingEvent,
     TrainingTrainer,
     User,
+    UserSettings,
 )
 from app.models.types import new_uuid
 from app.services import enrolments, waitlist
@@ -151,3 +152,119 @@ class Cast:
 
     def jobs(self) -> dict[str, datetime]:
         return {row.id: row.due for row in self.session.execute(sa.select(Job.id, Job.due))}
+
+    # --- for whoever tries to break it ---
+
+    def several(self, count: int, places: int = 0) -> Training:
+        """A training with `count` waiting students, written in bulk, and room for `places`."""
+        training = self.training("Weaving", places)
+        people = [self._plain_user(n) for n in range(count)]
+        self._insert(User, people)
+        emails = [person["email"] for person in people]
+        users = self.session.scalars(sa.select(User.id).where(User.email.in_(emails))).all()
+        self._insert(Student, [{"user_id": id_, "practice_id": self.practice.id} for id_ in users])
+        mine = sa.select(Student.id).where(Student.user_id.in_(users)).order_by(Student.id)
+        row = {"training_id": training.id, "status": "waitlist", "joined_at": NOON}
+        waiting = [
+            row | {"student_id": id_, "queue_position": n}
+            for n, id_ in enumerate(self.session.scalars(mine), start=1)
+        ]
+        self._insert(TrainingEnroll, waiting)
+        training.last_position = count
+        self.session.flush()
+        return training
+
+    def _plain_user(self, n: int) -> dict[str, Any]:
+        unique = new_uuid()
+        return {
+            "email": f"{n}-{unique}@example.org",
+            "fs_uniquifier": unique,
+            "first_name": f"N{n}",
+            "last_name": "Example",
+            "active": True,
+        }
+
+    def _insert(self, model: Any, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self.session.execute(sa.insert(model), rows)
+
+    def line(self, *names: str) -> list[TrainingEnroll]:
+        """Ada takes the one place of Pottery, the others queue; without her."""
+        return self.enrol_all("Ada", *names)[1:]
+
+    def offer(self, *names: str) -> list[TrainingEnroll]:
+        """`line`, then Ada leaves at noon: the first of them is invited."""
+        rows = self.line(*names)
+        self.leave(self.row("Ada"))
+        self.session.expire_all()
+        return rows
+
+    def row(self, name: str, training: Training | None = None) -> TrainingEnroll:
+        """The enrolment of a student in Pottery, as the database has it."""
+        of = (training or self.pottery).id
+        mine = sa.select(TrainingEnroll).where(
+            TrainingEnroll.training_id == of,
+            TrainingEnroll.student_id == self.student(name).id,
+        )
+        return self.session.scalars(mine.execution_options(populate_existing=True)).one()
+
+    def in_status(self, status: str) -> TrainingEnroll:
+        """Ben's enrolment, brought to `status` at noon by what people do; Cleo is behind him."""
+        if status == "enrolled":
+            return self.enrol_all("Ben", "Cleo")[0]
+        if status in ("waitlist", "derolled"):
+            ben = self.line("Ben", "Cleo")[0]
+            if status == "derolled":
+                enrolments.leave(self.session, ben, LINK, NOON)
+            return ben
+        ben = self.offer("Ben", "Cleo")[0]
+        if status == "waitlist-declined":
+            self.decline(ben)
+        if status == "waitlist-invite-expired":
+            waitlist.deinvite(self.session, ben, self.max, NOON, REASON)
+        return ben
+
+    def events(self, training: Training | None = None) -> list[EnrolmentHistory]:
+        """The history of a training, whole rows."""
+        of = (training or self.pottery).id
+        rows = sa.select(EnrolmentHistory).where(EnrolmentHistory.training_id == of)
+        return list(self.session.scalars(rows.order_by(EnrolmentHistory.seq)))
+
+    def last_event(self, event: str, training: Training | None = None) -> EnrolmentHistory:
+        """The latest history row of that name."""
+        return [row for row in self.events(training) if row.event == event][-1]
+
+    def letter_keys(self, since: int = 0) -> list[str]:
+        """The keys of all letters promised, in the order they were."""
+        rows = sa.select(Outbox.key).where(Outbox.id > since).order_by(Outbox.id)
+        return list(self.session.scalars(rows))
+
+    def ledger(self, training: Training | None = None) -> tuple[int, int, int]:
+        """(taken, kept, overbooked) as the training's row says."""
+        t = Training
+        row = self.session.execute(
+            sa.select(t.seats_taken, t.seats_kept, t.overbooked_by).where(
+                t.id == (training or self.pottery).id
+            )
+        ).one()
+        return (row[0], row[1], row[2])
+
+    def everything(self) -> dict[str, Any]:
+        """All that an act can change, to see that nothing did."""
+        self.session.flush()
+        tables = (Training, TrainingEnroll, EnrolmentHistory, Outbox, Job)
+        return {
+            model.__tablename__: [
+                tuple(row)
+                for row in self.session.execute(
+                    sa.select(model.__table__).order_by(*model.__table__.primary_key)
+                )
+            ]
+            for model in tables
+        }
+
+    def wont_mail(self, name: str) -> None:
+        """The student switches letters off, past the services."""
+        user_id = self.student(name).user_id
+        self.add(UserSettings(user_id=user_id, msg_transactional_emails=False))
+        self.session.expire_all()

@@ -15,11 +15,13 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
+from app.models.bulk import among
 from app.models.enrolment import EXPIRED, INVITED, WAITLIST, TrainingEnroll
 from app.models.queue import Standing, obstacle, waiting
 from app.services import history, letters, plan
 from app.services.actors import Actor
 from app.services.deadline import answer_until, governing_schedule
+from app.services.ledger import next_position
 from app.services.transitions import ALWAYS, Place, forget, move_many
 
 log = logging.getLogger("app.services.invitations")
@@ -134,6 +136,7 @@ def withdraw(
     **changes: Any,
 ) -> list[Place]:
     """waitlist-invited -> waitlist at the same position (WE2 9); `changes` say when next."""
+    _give_positions(session, ids)
     places = move_many(session, ids, INVITED, WAITLIST, **changes)
     history.record_many(
         session, places, "returned", INVITED, WAITLIST, actor, now, reason=reason, note=note
@@ -142,6 +145,19 @@ def withdraw(
         letters.invitation_withdrawn(session, places, now)
     plan.drop_expiry(session, [place.id for place in places])
     return places
+
+
+def _give_positions(session: Session, ids: Sequence[int]) -> None:
+    """Rows written past the services may have no position to go back to: the tail (RC9)."""
+    e = TrainingEnroll
+    without = sa.select(e.id, e.training_id).where(among(e.id, ids), e.queue_position.is_(None))
+    for id_, training_id in session.execute(without).all():
+        session.execute(
+            sa.update(e)
+            .where(e.id == id_)
+            .values(queue_position=next_position(session, training_id))
+            .execution_options(synchronize_session=False)
+        )
 
 
 def hold_for_later(

@@ -1,4 +1,4 @@
-"""The ledger of a training: how many places are taken, kept in its row (waitlist WF2)."""
+"""What a training's row keeps count of: places taken, positions given (waitlist WF2, WF3)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
-from app.models.enrolment import TAKING, TrainingEnroll
+from app.models.enrolment import INVITED, TAKING, WAITLIST, TrainingEnroll
 from app.models.training import Training
 
 log = logging.getLogger("app.services.ledger")
@@ -52,3 +52,27 @@ def allow_over(session: Session, training: Training, seats: int) -> None:
     """Let `seats` stand above the capacity: what staff decided, before the act takes them (WO1)."""
     training.overbooked_by = max(training.overbooked_by, seats)
     session.flush()  # the CHECK must know before the recount
+
+
+def next_position(session: Session, training_id: int) -> int:
+    """A place in the line never given before: the highest ever, plus one (WF3).
+
+    Rows written past the services have positions too, and invited ones may come back to theirs.
+    """
+    highest = (
+        sa.select(sa.func.max(TrainingEnroll.queue_position))
+        .where(
+            TrainingEnroll.training_id == training_id,
+            TrainingEnroll.status.in_((WAITLIST, INVITED)),
+        )
+        .scalar_subquery()
+    )
+    last = sa.case((highest > Training.last_position, highest), else_=Training.last_position)
+    position: int = session.execute(
+        sa.update(Training)
+        .where(Training.id == training_id)
+        .values(last_position=last + 1)
+        .returning(Training.last_position)
+        .execution_options(synchronize_session=False)
+    ).scalar_one()
+    return position

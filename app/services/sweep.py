@@ -82,13 +82,26 @@ def invite_planned(session: Session, training: Training, now: datetime) -> list[
         return []
     _clear_plans(session, [row.id for row in due])
     stand = standing(session, training, now)
-    chosen = [row.id for row in due if row.code is None][: stand.to_invite]
+    room, held = stand.spare - training.seats_kept, _planned_positions(session, training)
+    chosen: list[int] = []
+    for row in due:
+        # A later plan of someone behind gives way: whoever is first gets the place (I7).
+        behind = sum(position > row.queue_position for position in held)
+        if row.code is None and stand.invites and room + behind > len(chosen):
+            chosen.append(row.id)
     invited = invitations.make(session, stand, chosen, SYSTEM)
     settle(session, training, takes_spot=bool(invited))
     for row in due:
         if row.id not in chosen:
             _drop_plan(session, Place(*row[:-1]), row.code or "no-place", now)
     return [place.uuid for place in invited]
+
+
+def _planned_positions(session: Session, training: Training) -> list[int]:
+    planned = waiting(training.id, TrainingEnroll.queue_position).where(
+        TrainingEnroll.invite_planned_at.is_not(None)
+    )
+    return list(session.scalars(planned))
 
 
 def _clear_plans(session: Session, ids: list[int]) -> None:

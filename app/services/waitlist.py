@@ -50,7 +50,7 @@ from app.models.training import Training
 from app.models.user import User, UserSettings
 from app.services import history, invitations, letters, plan
 from app.services.actors import SYSTEM, Actor
-from app.services.ledger import settle
+from app.services.ledger import next_position, settle
 from app.services.locks import locked
 from app.services.refusals import Refusal, a_reason
 from app.services.scope import require_own
@@ -130,22 +130,9 @@ def re_enable(session: Session, enrolment: TrainingEnroll, actor: Actor, now: da
 
 
 def at_the_tail(session: Session, training_id: int, now: datetime) -> dict[str, Any]:
-    """What a row gets that joins the line: the highest position ever given, plus one (WF3)."""
-    highest = (
-        sa.select(sa.func.max(TrainingEnroll.queue_position))
-        .where(TrainingEnroll.training_id == training_id, TrainingEnroll.status == WAITLIST)
-        .scalar_subquery()  # rows written past the services have positions too
-    )
-    last = sa.case((highest > Training.last_position, highest), else_=Training.last_position)
-    position = session.execute(
-        sa.update(Training)
-        .where(Training.id == training_id)
-        .values(last_position=last + 1)
-        .returning(Training.last_position)
-        .execution_options(synchronize_session=False)
-    ).scalar_one()
+    """What a row gets that joins the line, or joins it again."""
     return afresh(now) | {
-        "queue_position": position,
+        "queue_position": next_position(session, training_id),
         "ical_sequence": TrainingEnroll.ical_sequence + 1,
     }
 
