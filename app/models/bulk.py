@@ -24,38 +24,46 @@ CHUNK = 1000
 def insert_many(session: Session, model: Any, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows given as dictionaries."""
     for chunk in chunks(rows):
-        session.execute(_insert(session, model.__table__), chunk)
+        session.execute(_insert(dialect_of(session), model.__table__), chunk)
+
+
+def given(name: str) -> sa.BindParameter[Any]:
+    """A value that is given when the statement runs; typed by the column it goes into."""
+    return sa.bindparam(name)
 
 
 def insert_selected(
-    session: Session,
+    dialect: str,
     model: Any,
     columns: dict[str, Any],
     source: sa.Select[Any],
     once_per: str | None = None,
-) -> None:
-    """Insert what `columns` makes of each row of `source`: expressions, or the same value for all.
+) -> Any:
+    """The statement that inserts what `columns` makes of each row of `source`.
 
-    A row whose `once_per` is there already stays as it is.
+    A column is an expression, `given` when it runs, or a constant. A row whose `once_per` is there
+    already stays as it is. Compose it once: that costs more than running it.
     """
-    statement = _from_select(session, model, columns, source)
-    if once_per:
-        statement = statement.on_conflict_do_nothing(index_elements=[once_per])
-    session.execute(statement)
+    statement = _from_select(dialect, model, columns, source)
+    return statement.on_conflict_do_nothing(index_elements=[once_per]) if once_per else statement
 
 
 def upsert_selected(
-    session: Session, model: Any, columns: dict[str, Any], source: sa.Select[Any], key: str
-) -> None:
+    dialect: str, model: Any, columns: dict[str, Any], source: sa.Select[Any], key: str
+) -> Any:
     """The same, each row replacing what stands under its `key`."""
-    statement = _from_select(session, model, columns, source)
+    statement = _from_select(dialect, model, columns, source)
     replaced = {name: statement.excluded[name] for name in columns if name != key}
-    session.execute(statement.on_conflict_do_update(index_elements=[key], set_=replaced))
+    return statement.on_conflict_do_update(index_elements=[key], set_=replaced)
+
+
+def dialect_of(session: Session) -> str:
+    return session.get_bind().dialect.name
 
 
 def upsert_many(session: Session, model: Any, rows: Sequence[dict[str, Any]], *, key: str) -> None:
     """Insert `rows`, each replacing what stands under its `key`."""
-    statement = _insert(session, model.__table__)
+    statement = _insert(dialect_of(session), model.__table__)
     for chunk in chunks(rows):
         replaced = {name: statement.excluded[name] for name in chunk[0] if name != key}
         session.execute(statement.on_conflict_do_update(index_elements=[key], set_=replaced), chunk)
@@ -82,8 +90,10 @@ class _Among(GenericFunction[bool]):
     inherit_cache = True
 
 
-def among(column: sa.SQLColumnExpression[int], ids: Sequence[int]) -> sa.ColumnElement[bool]:
-    """Whether `column` is one of `ids`: one statement text however many they are."""
+def among(column: sa.SQLColumnExpression[int], ids: Sequence[int] | str) -> sa.ColumnElement[bool]:
+    """Whether `column` is one of `ids`, or of those given under a name: one text for any number."""
+    if isinstance(ids, str):
+        return _Among(column, sa.bindparam(ids, type_=IdList))
     return _Among(column, sa.bindparam(None, list(ids), IdList, unique=True))
 
 
@@ -133,20 +143,20 @@ def _utf8_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
     return f"CAST({compiler.process(element.clauses, **kw)} AS BLOB)"
 
 
-def _from_select(
-    session: Session, model: Any, columns: dict[str, Any], source: sa.Select[Any]
-) -> Any:
+def _from_select(dialect: str, model: Any, columns: dict[str, Any], source: sa.Select[Any]) -> Any:
     table: Table = model.__table__
-    made = [
-        value
-        if isinstance(value, sa.SQLColumnExpression)
-        else sa.literal(value, table.c[name].type)
-        for name, value in columns.items()
-    ]
+    made = [_typed(value, table.c[name]) for name, value in columns.items()]
     rows = source.with_only_columns(*made, maintain_column_froms=True)
-    return _insert(session, table).from_select(list(columns), rows, include_defaults=False)
+    return _insert(dialect, table).from_select(list(columns), rows, include_defaults=False)
 
 
-def _insert(session: Session, table: Table) -> Any:
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+def _typed(value: Any, column: sa.Column[Any]) -> sa.SQLColumnExpression[Any]:
+    if isinstance(value, sa.BindParameter) and isinstance(value.type, sa.types.NullType):
+        return sa.bindparam(value.key, type_=column.type)
+    if isinstance(value, sa.SQLColumnExpression):
+        return value
+    return sa.literal(value, column.type)
+
+
+def _insert(dialect: str, table: Table) -> Any:
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)

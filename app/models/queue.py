@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from app.models.person import PersonStatus, Student
 from app.models.practice import Practice
 from app.models.rules import Rules, rules_of
 from app.models.training import Training, TrainingEvent
+from app.models.types import UtcDateTime
 from app.models.user import User, UserSettings
 
 
@@ -44,10 +46,6 @@ class Standing:
     def spare(self) -> int:
         """Free places, those included that staff keep back (WO3); negative when overbooked."""
         return self.training.max_participants - self.taken - self.planned
-
-    @property
-    def free_with_kept(self) -> int:
-        return max(0, self.spare)
 
     @property
     def hard_stop(self) -> datetime | None:
@@ -82,21 +80,21 @@ class Standing:
 
 def standing(session: Session, training: Training, now: datetime) -> Standing:
     """Count `training`; under its lock the answer holds until the commit."""
-    seats = TrainingEnroll.seats
-    planned = sa.and_(
-        TrainingEnroll.status == WAITLIST, TrainingEnroll.invite_planned_at.is_not(None)
-    )
-    row = session.execute(
-        sa.select(
-            sa.func.coalesce(sa.func.sum(seats).filter(TrainingEnroll.status.in_(TAKING)), 0),
-            sa.func.coalesce(sa.func.sum(seats).filter(planned), 0),
-            starts_at(training.id),
-            sa.select(Practice.invite_cutoff)
-            .where(Practice.id == training.practice_id)
-            .scalar_subquery(),
-        ).where(TrainingEnroll.training_id == training.id, TrainingEnroll.status.in_(OPEN))
-    ).one()
+    row = session.execute(_counts(), {"training": training.id}).one()
     return Standing(training, rules_of(session), now, *row)
+
+
+@cache  # composing a statement costs more than running it: the hot ones are composed once
+def _counts() -> sa.Select[Any]:
+    e, of = TrainingEnroll, sa.bindparam("training", type_=sa.Integer)
+    planned = sa.and_(e.status == WAITLIST, e.invite_planned_at.is_not(None))
+    cutoff = sa.select(Practice.invite_cutoff).join(Training).where(Training.id == of)
+    return sa.select(
+        sa.func.coalesce(sa.func.sum(e.seats).filter(e.status.in_(TAKING)), 0),
+        sa.func.coalesce(sa.func.sum(e.seats).filter(planned), 0),
+        starts_at(of),
+        cutoff.scalar_subquery(),
+    ).where(e.training_id == of, e.status.in_(OPEN))
 
 
 def hard_stop(
@@ -116,26 +114,30 @@ def starts_at(training_id: int | sa.SQLColumnExpression[int]) -> sa.ScalarSelect
     )
 
 
-def obstacle(rules: Rules, now: datetime, *, planned: bool = True) -> ColumnElement[str | None]:
+NOW, SINCE = (sa.bindparam(name, type_=UtcDateTime()) for name in ("now", "since"))
+
+
+def clock(rules: Rules, now: datetime) -> dict[str, datetime]:
+    """The parameters of every statement that asks for an `obstacle`."""
+    return {"now": now, "since": now - rules.invite_window}
+
+
+def obstacle(rules: Rules, *, planned: bool = True) -> ColumnElement[str | None]:
     """Why a waiting row can't be invited now: a code that trainers see, null = eligible (WD4).
 
-    Needs `waiting()`'s joins. `too-late` is not among them: it holds for a whole training.
-    `planned=False` asks of a planned row what else stands in its way.
+    Needs `waiting()`'s joins and `clock()`'s parameters. `too-late` is not among the codes: it
+    holds for a whole training. `planned=False` asks of a planned row what else is in its way.
     """
     is_planned = TrainingEnroll.invite_planned_at.is_not(None) if planned else sa.false()
+    active = sa.and_(Student.status == PersonStatus.ACTIVE, User.active)
+    invited = invitations_since(Student.id, SINCE)
     return sa.case(
-        (
-            sa.not_(sa.and_(Student.status == PersonStatus.ACTIVE, User.active)),
-            "inactive",
-        ),
+        (sa.not_(active), "inactive"),
         (sa.not_(reachable(rules)), "unreachable"),
         (TrainingEnroll.skipped, "skipped"),
-        (TrainingEnroll.not_before > now, "later"),
+        (TrainingEnroll.not_before > NOW, "later"),
         (is_planned, "planned"),
-        (
-            invitations_since(Student.id, now - rules.invite_window) >= rules.invite_limit,
-            "rate-limited",
-        ),
+        (invited >= rules.invite_limit, "rate-limited"),
         else_=None,
     )
 
@@ -160,7 +162,7 @@ def mail_allowed() -> ColumnElement[bool]:
 
 
 def invitations_since(
-    student_id: int | sa.SQLColumnExpression[int], since: datetime
+    student_id: int | sa.SQLColumnExpression[int], since: datetime | ColumnElement[datetime]
 ) -> sa.ScalarSelect[int]:
     """How often a student was invited since then, in all trainings: from history (WF7)."""
     return (
@@ -188,10 +190,10 @@ def waiting(training_id: int | sa.SQLColumnExpression[int], *columns: Any) -> sa
 
 
 def eligible(
-    training_id: int | sa.SQLColumnExpression[int], rules: Rules, now: datetime, *columns: Any
+    training_id: int | sa.SQLColumnExpression[int], rules: Rules, *columns: Any
 ) -> sa.Select[Any]:
-    """Those of `waiting()` who may be invited now."""
-    return waiting(training_id, *columns).where(obstacle(rules, now).is_(None))
+    """Those of `waiting()` who may be invited now; takes `clock()`'s parameters."""
+    return waiting(training_id, *columns).where(obstacle(rules).is_(None))
 
 
 def place_in_line(session: Session, enrolment: TrainingEnroll) -> tuple[int, int]:
@@ -210,5 +212,5 @@ def first_in_line(
     session: Session, training_id: int, limit: int, rules: Rules, now: datetime
 ) -> list[TrainingEnroll]:
     """The first `limit` eligible rows of a training, first in line first."""
-    rows = session.scalars(eligible(training_id, rules, now, TrainingEnroll).limit(limit))
-    return list(rows)
+    line = eligible(training_id, rules, TrainingEnroll).limit(limit)
+    return list(session.scalars(line, clock(rules, now)))

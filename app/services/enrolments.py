@@ -7,6 +7,7 @@ a refill. What happens in the line stands in `waitlist.py`.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -114,7 +115,7 @@ def enrol(
         waitlist.re_enable(session, row, actor, now)
         if not late:
             return row
-    filled = waitlist.refill(session, training, now)
+    filled = waitlist.refill(session, training, now, stand)
     lets_in = filled.free >= 1 and not training.waitlist_paused and not filled.someone_waits
     if row is not None and row.status is WAITLIST:  # past the hard stop: who comes first (WF4)
         if not lets_in:
@@ -351,14 +352,19 @@ def _place(
 
 
 def _row(session: Session, training_id: int, student_id: int) -> TrainingEnroll | None:
-    return session.scalars(
-        sa.select(TrainingEnroll)
-        .where(
-            TrainingEnroll.training_id == training_id,
-            TrainingEnroll.student_id == student_id,
-        )
+    which = {"training": training_id, "student": student_id}
+    found: TrainingEnroll | None = session.scalars(_the_row(), which).one_or_none()
+    return found
+
+
+@cache
+def _the_row() -> sa.Select[Any]:
+    e = TrainingEnroll
+    return (
+        sa.select(e)
+        .where(e.training_id == sa.bindparam("training"), e.student_id == sa.bindparam("student"))
         .execution_options(populate_existing=True)
-    ).one_or_none()
+    )
 
 
 def _terms(accepted: bool, now: datetime) -> dict[str, Any]:
@@ -370,16 +376,23 @@ def _terms(accepted: bool, now: datetime) -> dict[str, Any]:
 
 def _student_of(session: Session, training: Training, student_id: int, actor: Actor) -> Student:
     """The student, of the training's practice, and oneself unless staff. Raises `NotFound`."""
-    student = session.scalars(
-        sa.select(Student)
-        .options(joinedload(Student.user))
-        .where(Student.id == student_id, Student.practice_id == training.practice_id)
-        .execution_options(populate_existing=True)
-    ).one_or_none()
+    which = {"student": student_id, "practice": training.practice_id}
+    student: Student | None = session.scalars(_the_student(), which).one_or_none()
     others = student and actor.user_id is not None and student.user_id != actor.user_id
     if student is None or (others and not actor.staff):
         raise NotFound(what="student", id=student_id)
     return student
+
+
+@cache
+def _the_student() -> sa.Select[Any]:
+    mine = Student.practice_id == sa.bindparam("practice")
+    return (
+        sa.select(Student)
+        .options(joinedload(Student.user))
+        .where(Student.id == sa.bindparam("student"), mine)
+        .execution_options(populate_existing=True)
+    )
 
 
 def _require_bookable(stand: Standing, student: Student, actor: Actor, terms: bool) -> None:

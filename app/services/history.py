@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models.bulk import among, insert_many, insert_selected
+from app.models.bulk import among, dialect_of, given, insert_many, insert_selected
 from app.models.enrolment import EnrolmentStatus, TrainingEnroll
 from app.models.enrolment_history import EnrolmentHistory
 from app.models.training import Training
@@ -58,30 +59,55 @@ def record_many(
     if not places:
         return 0
     first = _numbers(session, places[0].training_id, len(places))
-    e, to_json = TrainingEnroll, EnrolmentHistory.data.type
     whole = (data or {}) | data_of_first if data_of_first else data
+    session.execute(
+        _rows(dialect_of(session)),
+        {
+            "ids": [place.id for place in places],
+            "before": first - 1,
+            "at": now,
+            "actor": actor.name,
+            "event": event,
+            "from": from_,
+            "to": to,
+            "reason": reason,
+            "note": note,
+            "first": places[0].id,
+            "whole": whole,
+            "data": data,
+        },
+    )
+    return first
+
+
+@cache
+def _rows(dialect: str) -> Any:
+    e, to_json = TrainingEnroll, EnrolmentHistory.data.type
     in_line = sa.func.row_number().over(order_by=(sa.func.coalesce(e.queue_position, 0), e.id))
     columns = {
         "training_id": e.training_id,
-        "seq": sa.cast(in_line, sa.Integer) + (first - 1),
+        "seq": sa.cast(in_line, sa.Integer) + sa.bindparam("before", type_=sa.Integer),
         "enrolment_id": e.id,
         "student_id": e.student_id,
-        "at": now,
-        "actor": actor.name,
-        "event": event,
-        "from_status": from_,
-        "to_status": to,
+        "at": given("at"),
+        "actor": given("actor"),
+        "event": given("event"),
+        "from_status": given("from"),
+        "to_status": given("to"),
         "invite_no": e.invite_no,
         "queue_position": e.queue_position,
-        "reason": reason,
-        "note": note,
+        "reason": given("reason"),
+        "note": given("note"),
         "data": sa.case(
-            (e.id == places[0].id, sa.literal(whole, to_json)), else_=sa.literal(data, to_json)
+            (
+                e.id == sa.bindparam("first", type_=sa.Integer),
+                sa.bindparam("whole", type_=to_json),
+            ),
+            else_=sa.bindparam("data", type_=to_json),
         ),
     }
-    these = sa.select(e).where(among(e.id, [place.id for place in places]))
-    insert_selected(session, EnrolmentHistory, columns, these)
-    return first
+    these = sa.select(e).where(among(e.id, "ids"))
+    return insert_selected(dialect, EnrolmentHistory, columns, these)
 
 
 def note(
@@ -125,11 +151,14 @@ def note_training(
 
 def _numbers(session: Session, training_id: int, count: int) -> int:
     """The first of `count` fresh numbers of a training whose lock we hold."""
-    last: int = session.execute(
-        sa.update(Training)
-        .where(Training.id == training_id)
-        .values(history_seq=Training.history_seq + count)
-        .returning(Training.history_seq)
-        .execution_options(synchronize_session=False)
-    ).scalar_one()
+    given_out = {"training": training_id, "count": count}
+    last: int = session.execute(_next_numbers(), given_out).scalar_one()
     return last - count + 1
+
+
+@cache
+def _next_numbers() -> Any:
+    table = Training.__table__
+    seq = table.c.history_seq + sa.bindparam("count", type_=sa.Integer)
+    one = sa.update(table).where(table.c.id == sa.bindparam("training"))  # type: ignore[arg-type]
+    return one.values(history_seq=seq).returning(table.c.history_seq)

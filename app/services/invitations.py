@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +18,8 @@ from sqlalchemy.orm import Session
 
 from app.models.bulk import among
 from app.models.enrolment import EXPIRED, INVITED, WAITLIST, TrainingEnroll
-from app.models.queue import Standing, obstacle, waiting
+from app.models.queue import Standing, clock, obstacle, waiting
+from app.models.rules import Rules
 from app.services import history, letters, plan
 from app.services.actors import Actor
 from app.services.deadline import answer_until, governing_schedule
@@ -85,17 +87,20 @@ def make(
 def _passed_over(session: Session, stand: Standing, places: list[Place]) -> list[dict[str, Any]]:
     """Who stood before the last one invited, with the code why they weren't: "why not me?"."""
     last = max((place.queue_position or 0 for place in places), default=0)
-    code = obstacle(stand.rules, stand.now).label("code")
-    rows = session.execute(
-        waiting(stand.training.id, TrainingEnroll.uuid, TrainingEnroll.queue_position, code).where(
-            TrainingEnroll.queue_position < last
-        )
-    )
+    asked = clock(stand.rules, stand.now) | {"training": stand.training.id, "last": last}
+    rows = session.execute(_waiting_before(stand.rules), asked)
     passed = [{"enrolment": uuid, "position": at, "code": why} for uuid, at, why in rows]
     for one in passed:
         if one["code"] == "rate-limited":
             log.info("passed over, rate-limited: enrolment=%s", one["enrolment"])
     return passed
+
+
+@cache
+def _waiting_before(rules: Rules) -> sa.Select[Any]:
+    e, code = TrainingEnroll, obstacle(rules).label("code")
+    of, last = (sa.bindparam(name, type_=sa.Integer) for name in ("training", "last"))
+    return waiting(of, e.uuid, e.queue_position, code).where(e.queue_position < last)
 
 
 def end(

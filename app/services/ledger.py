@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -21,23 +22,7 @@ def settle(session: Session, training: Training, *, takes_spot: bool) -> None:
     what it finds: rows written past the services, which is logged. A spot taken beyond it breaks
     the CHECK `oversold`, so nothing of the act remains.
     """
-    taken = (
-        sa.select(sa.func.coalesce(sa.func.sum(TrainingEnroll.seats), 0))
-        .where(TrainingEnroll.training_id == training.id, TrainingEnroll.status.in_(TAKING))
-        .scalar_subquery()
-    )
-    over = taken - Training.max_participants
-    lower = sa.case((over < Training.overbooked_by, over), else_=Training.overbooked_by)
-    found = session.execute(
-        sa.update(Training)
-        .where(Training.id == training.id)
-        .values(
-            seats_taken=taken,
-            overbooked_by=sa.case((over <= 0, 0), else_=lower if takes_spot else over),
-        )
-        .returning(Training.seats_taken, Training.overbooked_by)
-        .execution_options(synchronize_session=False)
-    ).one()
+    found = session.execute(_recount(takes_spot), {"training": training.id}).one()
     if found.overbooked_by > training.overbooked_by:
         log.warning(
             "more seats taken than allowed: training=%s over=%s",
@@ -46,6 +31,27 @@ def settle(session: Session, training: Training, *, takes_spot: bool) -> None:
         )
     set_committed_value(training, "seats_taken", found.seats_taken)
     set_committed_value(training, "overbooked_by", found.overbooked_by)
+
+
+@cache
+def _recount(takes_spot: bool) -> sa.Update:
+    t, e = Training.__table__.c, TrainingEnroll
+    taken = (
+        sa.select(sa.func.coalesce(sa.func.sum(e.seats), 0))
+        .where(e.training_id == t.id, e.status.in_(TAKING))
+        .scalar_subquery()
+    )
+    over = taken - t.max_participants
+    lower = sa.case((over < t.overbooked_by, over), else_=t.overbooked_by)
+    return (
+        sa.update(Training.__table__)  # type: ignore[arg-type]
+        .where(t.id == sa.bindparam("training"))
+        .values(
+            seats_taken=taken,
+            overbooked_by=sa.case((over <= 0, 0), else_=lower if takes_spot else over),
+        )
+        .returning(t.seats_taken, t.overbooked_by)
+    )
 
 
 def allow_over(session: Session, training: Training, seats: int) -> None:
@@ -59,20 +65,22 @@ def next_position(session: Session, training_id: int) -> int:
 
     Rows written past the services have positions too, and invited ones may come back to theirs.
     """
+    position: int = session.execute(_next_position(), {"training": training_id}).scalar_one()
+    return position
+
+
+@cache
+def _next_position() -> sa.Update:
+    t, e = Training.__table__.c, TrainingEnroll
     highest = (
-        sa.select(sa.func.max(TrainingEnroll.queue_position))
-        .where(
-            TrainingEnroll.training_id == training_id,
-            TrainingEnroll.status.in_((WAITLIST, INVITED)),
-        )
+        sa.select(sa.func.max(e.queue_position))
+        .where(e.training_id == t.id, e.status.in_((WAITLIST, INVITED)))
         .scalar_subquery()
     )
-    last = sa.case((highest > Training.last_position, highest), else_=Training.last_position)
-    position: int = session.execute(
-        sa.update(Training)
-        .where(Training.id == training_id)
+    last = sa.case((highest > t.last_position, highest), else_=t.last_position)
+    return (
+        sa.update(Training.__table__)  # type: ignore[arg-type]
+        .where(t.id == sa.bindparam("training"))
         .values(last_position=last + 1)
-        .returning(Training.last_position)
-        .execution_options(synchronize_session=False)
-    ).scalar_one()
-    return position
+        .returning(t.last_position)
+    )

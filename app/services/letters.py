@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models.bulk import among, insert_selected, random_uuid
+from app.models.bulk import among, dialect_of, given, insert_selected, random_uuid
 from app.models.enrolment import TrainingEnroll
 from app.models.outbox import Outbox, OutboxState
 from app.models.person import PersonStatus, Student, Trainer
@@ -23,10 +24,9 @@ from app.models.training import AssignmentStatus, Training, TrainingTrainer
 from app.models.user import TrainerLetters, User, UserSettings
 from app.services.transitions import Place
 
-# What tells a letter from the next of its kind: the invitation it speaks of, else the number in the
-# history of what it tells (WM6).
-BY_INVITATION = TrainingEnroll.invite_no
-Occasion = sa.SQLColumnExpression[int] | int
+# A letter tells of an invitation, or of what stands under a number in the history (WM6).
+BY_INVITATION = None
+Occasion = int | None
 
 
 def enrolled(session: Session, place: Place, seq: int, now: datetime) -> None:
@@ -133,19 +133,17 @@ def _tell(
     """
     if not places:
         return
-    e = TrainingEnroll
-    these = sa.select(e).where(among(e.id, [p.id for p in places])).order_by(e.queue_position)
-    about = {
-        "enrolment_id": e.id,
-        "invite_no": e.invite_no,
-        "sequence": e.ical_sequence,
+    what = {
+        "ids": [place.id for place in places],
+        "kind": letter,
+        "seq": occasion,
         "payload": facts or {},
+        "now": now,
     }
     if students:
-        _promise(session, letter, _students_of(these), e.uuid, occasion, about, now)
+        session.execute(_to_students(dialect_of(session)), what)
     if trainers:
-        readers = _trainers_of(these, e.training_id)
-        _promise(session, f"{letter}_trainer", readers, e.uuid, occasion, about, now)
+        session.execute(_to_trainers(dialect_of(session)), what | {"kind": f"{letter}_trainer"})
 
 
 def _tell_all(
@@ -159,46 +157,78 @@ def _tell_all(
 ) -> None:
     """Promise `letter` to each student, and to each trainer once for the whole training."""
     _tell(session, letter, places, seq, now, trainers=False, facts=facts)
-    readers = _trainers_of(sa.select(Training).where(Training.id == training_id), Training.id)
-    subject = sa.literal(f"training-{training_id}")
-    about = {"payload": {"training": training_id, **facts}}
-    _promise(session, f"{letter}_trainer", readers, subject, seq, about, now)
-
-
-def _promise(
-    session: Session,
-    kind: str,
-    readers: sa.Select[Any],
-    subject: sa.SQLColumnExpression[str],
-    occasion: Occasion,
-    about: dict[str, Any],
-    now: datetime,
-) -> None:
-    """A row for each `User` that `readers` selects; beside it stands what the others name."""
-    reader = sa.cast(User.id, sa.String)
-    number = sa.cast(sa.literal(occasion) if isinstance(occasion, int) else occasion, sa.String)
-    columns = about | {
-        "uuid": random_uuid(),
-        "key": sa.literal(f"{kind}:") + subject + ":" + number + ":email:" + reader,
-        "channel": "email",
-        "aggregate": subject + "/" + reader,  # one reader's bad address holds up nobody else
-        "kind": kind,
-        "user_id": User.id,
-        "state": OutboxState.PENDING,
-        "due_at": now,
-        "created_at": now,
+    what = {
+        "training": training_id,
+        "kind": f"{letter}_trainer",
+        "seq": seq,
+        "payload": {"training": training_id, **facts},
+        "now": now,
     }
-    insert_selected(session, Outbox, columns, readers, once_per="key")
+    session.execute(_to_trainers_once(dialect_of(session)), what)
 
 
-def _students_of(places: sa.Select[Any]) -> sa.Select[Any]:
-    """The students of these enrolments who may be written to."""
-    return (
-        places.join(Student, Student.id == TrainingEnroll.student_id)
+@cache
+def _to_students(dialect: str) -> Any:
+    e = TrainingEnroll
+    readers = (
+        _of_these_enrolments()
+        .join(Student, Student.id == e.student_id)
         .join(User, User.id == Student.user_id)
         .outerjoin(UserSettings, UserSettings.user_id == User.id)
         .where(mail_allowed())
     )
+    return _promises(dialect, readers, _about_an_enrolment(), e.uuid, e.invite_no)
+
+
+@cache
+def _to_trainers(dialect: str) -> Any:
+    e = TrainingEnroll
+    readers = _trainers_of(_of_these_enrolments(), e.training_id)
+    return _promises(dialect, readers, _about_an_enrolment(), e.uuid, e.invite_no)
+
+
+@cache
+def _to_trainers_once(dialect: str) -> Any:
+    this = sa.select(Training).where(Training.id == sa.bindparam("training"))
+    subject = sa.literal("training-") + sa.cast(Training.id, sa.String)
+    return _promises(dialect, _trainers_of(this, Training.id), {}, subject, sa.literal(0))
+
+
+def _promises(
+    dialect: str,
+    readers: sa.Select[Any],
+    about: dict[str, Any],
+    subject: sa.SQLColumnExpression[str],
+    invite_no: sa.SQLColumnExpression[int],
+) -> Any:
+    """The statement that writes a row for each `User` whom `readers` selects."""
+    reader = sa.cast(User.id, sa.String)
+    kind = sa.bindparam("kind", type_=sa.String)
+    # What tells it from the next of its kind: the number in the history, else the invitation (WM6).
+    occasion = sa.func.coalesce(sa.bindparam("seq", type_=sa.Integer), invite_no)
+    columns = about | {
+        "uuid": random_uuid(),
+        "key": kind + ":" + subject + ":" + sa.cast(occasion, sa.String) + ":email:" + reader,
+        "channel": "email",
+        "aggregate": subject + "/" + reader,  # one reader's bad address holds up nobody else
+        "kind": given("kind"),
+        "user_id": User.id,
+        "payload": given("payload"),
+        "state": OutboxState.PENDING,
+        "due_at": given("now"),
+        "created_at": given("now"),
+    }
+    return insert_selected(dialect, Outbox, columns, readers, once_per="key")
+
+
+def _of_these_enrolments() -> sa.Select[Any]:
+    e = TrainingEnroll
+    return sa.select(e).where(among(e.id, "ids")).order_by(e.queue_position)
+
+
+def _about_an_enrolment() -> dict[str, Any]:
+    e = TrainingEnroll
+    return {"enrolment_id": e.id, "invite_no": e.invite_no, "sequence": e.ical_sequence}
 
 
 def _trainers_of(things: sa.Select[Any], training_id: Any) -> sa.Select[Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -20,10 +21,21 @@ def locked(session: Session, model: type[M], id_: int) -> M:
     Raises `NotFound`.
     """
     session.flush()  # reading anew must not overwrite what is still unwritten
-    row = session.get(model, id_, with_for_update={"key_share": True}, populate_existing=True)
+    any_model: Any = model
+    row: M | None = session.scalars(_locking(any_model), {"id": id_}).one_or_none()
     if row is None:
         raise NotFound(what=model.__name__.lower(), id=id_)
     return row
+
+
+@cache
+def _locking(model: Any) -> sa.Select[Any]:
+    return (
+        sa.select(model)
+        .where(model.id == sa.bindparam("id"))
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
 
 
 def locked_trainings(session: Session, ids: Iterable[int]) -> list[Training]:

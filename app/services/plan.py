@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,7 +25,7 @@ from app.models.automation import (
     BeforeAfterEnum,
     EventsEnum,
 )
-from app.models.bulk import among, upsert_many, upsert_selected, utf8
+from app.models.bulk import among, dialect_of, given, upsert_many, upsert_selected, utf8
 from app.models.enrolment import TrainingEnroll
 from app.models.job import Job
 from app.models.rules import Environment, rules_of
@@ -90,28 +91,47 @@ def expiry_jobs(
     """Plan the end of invitations that `schedule` governs; without one the sweep ends them."""
     if not places or schedule is None or deadline is None:
         return
-    e, environment = TrainingEnroll, rules_of(session).environment
-    due = _due(deadline, environment, now)
+    environment = rules_of(session).environment
     before, after = _state_around_item(schedule.name, WAITLIST_TASK)
-    columns = _alarm(due) | {
-        "id": sa.literal(f"{schedule.name}/") + e.uuid + f"/{environment}",
-        "job_state": utf8(sa.literal(before) + e.uuid + after),
+    alarm = {
+        "ids": [place.id for place in places],
+        "name": schedule.name,
+        "before": before,
+        "after": after,
     }
-    these = sa.select(e).where(among(e.id, [place.id for place in places]))
-    upsert_selected(session, Job, columns, these, key="id")
+    due = _alarm(_due(deadline, environment, now))
+    session.execute(_expiry_alarms(dialect_of(session), environment), alarm | due)
+
+
+@cache
+def _expiry_alarms(dialect: str, environment: Environment) -> Any:
+    e = TrainingEnroll
+    name, before, after = (sa.bindparam(b, type_=sa.String) for b in ("name", "before", "after"))
+    columns = {column: given(column) for column in ALARM} | {
+        "id": name + "/" + e.uuid + f"/{environment}",
+        "job_state": utf8(before + e.uuid + after),
+    }
+    these = sa.select(e).where(among(e.id, "ids"))
+    return upsert_selected(dialect, Job, columns, these, key="id")
 
 
 def drop_expiry(session: Session, enrolment_ids: Sequence[int]) -> None:
     """Take the expiry jobs of enrolments away: they left `waitlist-invited`, or run no more."""
-    environment = rules_of(session).environment
-    e, s = TrainingEnroll, AutomationSchedule
+    if enrolment_ids:
+        gone = {"ids": list(enrolment_ids)}
+        session.execute(_no_expiry_alarms(rules_of(session).environment), gone)
+
+
+@cache
+def _no_expiry_alarms(environment: Environment) -> Any:
+    e, s, job = TrainingEnroll, AutomationSchedule, Job.__table__
     ids = (
         sa.select(s.name + "/" + e.uuid + f"/{environment}")
         .select_from(e)
         .join(s, s.id == e.invite_schedule_id)
-        .where(among(e.id, enrolment_ids))
+        .where(among(e.id, "ids"))
     )
-    _delete(session, Job.id.in_(ids))
+    return sa.delete(job).where(job.c.id.in_(ids))  # type: ignore[arg-type]
 
 
 # --- jobs of a training: reminders, attendee lists, archiving -------------------------------------
@@ -222,9 +242,11 @@ def _state_around_item(schedule_name: str, class_name: str) -> tuple[str, str]:
     return '{"v": 1, "args": ["', f'", {names}], "kwargs": {{}}}}'
 
 
+ALARM = ("next_run_time", "due", "attempts", "claim", "last_error")
+
+
 def _alarm(due: datetime) -> dict[str, Any]:
-    fresh: dict[str, Any] = {"attempts": 0, "claim": None, "last_error": None}
-    return {"next_run_time": due.timestamp(), "due": due} | fresh
+    return dict(zip(ALARM, (due.timestamp(), due, 0, None, None), strict=True))
 
 
 def _due(due: datetime, environment: Environment, now: datetime) -> datetime:

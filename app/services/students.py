@@ -16,7 +16,7 @@ from app.models.enrolment import INVITED, OPEN, WAITLIST, TrainingEnroll
 from app.models.person import PersonStatus, Student
 from app.models.training import Training
 from app.models.user import User, UserSettings
-from app.services import enrolments, invitations, letters, waitlist
+from app.services import enrolments, history, invitations, letters, waitlist
 from app.services.actors import Actor
 from app.services.locks import locked_trainings
 from app.services.refusals import Refusal
@@ -50,7 +50,10 @@ def valid_address(text: str) -> str:
 def deactivate(session: Session, student: Student, actor: Actor, now: datetime) -> None:
     """The student may not book: passed over while waiting, silently uninvited (WT5)."""
     trainings = _trainings_of(session, student, WAITLIST, INVITED)
+    if student.status is PersonStatus.INACTIVE:
+        return
     student.status = PersonStatus.INACTIVE
+    _note_waiting(session, student, "student-inactive", actor, now)
     for training in trainings:
         mine = sa.select(TrainingEnroll.id).where(
             TrainingEnroll.training_id == training.id,
@@ -65,7 +68,10 @@ def deactivate(session: Session, student: Student, actor: Actor, now: datetime) 
 def activate(session: Session, student: Student, actor: Actor, now: datetime) -> list[str]:
     """The student may book again; returns the uuids invited where their turn has come (WT5)."""
     trainings = _trainings_of(session, student, WAITLIST)
+    if student.status is PersonStatus.ACTIVE:
+        return []
     student.status = PersonStatus.ACTIVE
+    _note_waiting(session, student, "student-active", actor, now)
     return _refill_all(session, trainings, now)
 
 
@@ -123,6 +129,17 @@ def _pseudonymise(user: User, now: datetime) -> None:
     user.phone = user.birthday = user.password = None
     user.active = False
     user.erased_at = now
+
+
+def _note_waiting(
+    session: Session, student: Student, event: str, actor: Actor, now: datetime
+) -> None:
+    """The line's history answers why someone was passed over, or is no longer (L8)."""
+    mine = sa.select(TrainingEnroll).where(
+        TrainingEnroll.student_id == student.id, TrainingEnroll.status == WAITLIST
+    )
+    for enrolment in session.scalars(mine.order_by(TrainingEnroll.training_id)).all():
+        history.note(session, enrolment, event, actor, now)
 
 
 def _trainings_of(session: Session, student: Student, *statuses: str) -> list[Training]:

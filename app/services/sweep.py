@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.models.bulk import among
 from app.models.enrolment import INVITED, TAKING, WAITLIST, TrainingEnroll
 from app.models.practice import Practice
-from app.models.queue import eligible, hard_stop, obstacle, standing, starts_at, waiting
+from app.models.queue import clock, eligible, hard_stop, obstacle, standing, starts_at, waiting
 from app.models.rules import rules_of
 from app.models.training import Training
 from app.services import history, invitations, trainings, waitlist
@@ -50,9 +50,10 @@ def _fillable(session: Session, now: datetime) -> list[int]:
             _bookable(),
             ~t.waitlist_paused,
             sa.or_(begins.is_(None), begins > now),
-            eligible(t.id, rules, now, sa.literal(1)).order_by(None).exists(),
+            eligible(t.id, rules, sa.literal(1)).order_by(None).exists(),
             held + t.seats_kept < t.max_participants,
-        )
+        ),
+        clock(rules, now),
     )
     stops = [(id_, hard_stop(start, own, practice, rules)) for id_, start, own, practice in rows]
     return [id_ for id_, stop in stops if stop is None or stop - now >= rules.min_answer]
@@ -74,9 +75,10 @@ def sweep_training(session: Session, training_id: int, now: datetime) -> None:
 def invite_planned(session: Session, training: Training, now: datetime) -> list[str]:
     """Invite whose planned time has come, while places last; others lose the plan (WF8)."""
     rules = rules_of(session)
-    what_else = obstacle(rules, now, planned=False).label("code")
+    what_else = obstacle(rules, planned=False).label("code")
     due = session.execute(
-        waiting(training.id, *PLACE, what_else).where(TrainingEnroll.invite_planned_at <= now)
+        waiting(training.id, *PLACE, what_else).where(TrainingEnroll.invite_planned_at <= now),
+        clock(rules, now),
     ).all()
     if not due:
         return []

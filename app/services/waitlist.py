@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -38,6 +39,7 @@ from app.models.enrolment import (
 from app.models.person import PersonStatus, Student
 from app.models.queue import (
     Standing,
+    clock,
     eligible,
     obstacle,
     reachable,
@@ -45,7 +47,7 @@ from app.models.queue import (
     starts_at,
     waiting,
 )
-from app.models.rules import rules_of
+from app.models.rules import Rules, rules_of
 from app.models.training import Training
 from app.models.user import User, UserSettings
 from app.services import history, invitations, letters, plan
@@ -182,15 +184,21 @@ class Refill:
     someone_waits: bool  # an eligible person is left: no newcomer may pass (WF4)
 
 
-def refill(session: Session, training: Training, now: datetime) -> Refill:
-    """`fill_open_spots` for who holds the lock."""
-    stand = standing(session, training, now)
+def refill(
+    session: Session, training: Training, now: datetime, stand: Standing | None = None
+) -> Refill:
+    """`fill_open_spots` for who holds the lock.
+
+    Who has just counted gives the `stand`, and settles the ledger afterwards if nobody was invited.
+    """
+    counted, stand = stand is not None, stand or standing(session, training, now)
     line = next_in_line(session, stand, stand.to_invite)
     batch = line[: stand.rules.batch_size or len(line)]
     at_once, later = _staggered(batch, stand)
     invited = invitations.make(session, stand, [place.id for place in at_once], SYSTEM)
     invitations.hold_for_later(session, later, SYSTEM, now)
-    settle(session, training, takes_spot=bool(at_once))
+    if at_once or not counted:
+        settle(session, training, takes_spot=bool(at_once))
     someone_waits = len(line) > len(batch)
     if stand.free and not stand.invites and stand.before_hard_stop:
         someone_waits = bool(next_in_line(session, stand, 1))
@@ -201,8 +209,14 @@ def next_in_line(session: Session, stand: Standing, count: int) -> list[Place]:
     """The first `count` who may be invited now, first in line first."""
     if count < 1:
         return []
-    line = eligible(stand.training.id, stand.rules, stand.now, *PLACE)
-    return [Place(*row) for row in session.execute(line.limit(count))]
+    asked = clock(stand.rules, stand.now) | {"training": stand.training.id, "count": count}
+    return [Place(*row) for row in session.execute(_line(stand.rules), asked)]
+
+
+@cache
+def _line(rules: Rules) -> sa.Select[Any]:
+    of, count = (sa.bindparam(name, type_=sa.Integer) for name in ("training", "count"))
+    return eligible(of, rules, *PLACE).limit(count)
 
 
 def _staggered(batch: list[Place], stand: Standing) -> tuple[list[Place], dict[Place, datetime]]:
@@ -281,9 +295,9 @@ def _require_inviting(stand: Standing) -> None:
 
 def _is_next(session: Session, stand: Standing, enrolment: TrainingEnroll) -> bool:
     """Whether a refill would take this row first. Raises `CannotBeInvited`."""
-    code = obstacle(stand.rules, stand.now).label("code")
+    code = obstacle(stand.rules).label("code")
     own_row = waiting(stand.training.id, code).where(TrainingEnroll.id == enrolment.id)
-    why_not: str | None = session.execute(own_row).scalar_one()
+    why_not = session.execute(own_row, clock(stand.rules, stand.now)).scalar_one()
     if why_not in ("inactive", "unreachable"):
         raise CannotBeInvited(code=why_not)
     return [place.id for place in next_in_line(session, stand, 1)] == [enrolment.id]
