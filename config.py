@@ -87,8 +87,12 @@ def load(**given: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise BadSettings(
-            [f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}." for e in error.errors()]
+            [f"{e['loc'][0]}".upper() + f": {_sentence(e['msg'])}" for e in error.errors()]
         ) from error
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ").rstrip(".") + "."
 
 
 def mistakes_for_serving(settings: Settings) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,6 +20,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 WITH_FAULTS, REFUSED, NOT_FOUND, CONFLICT, UNREACHABLE = 1, 2, 3, 4, 5
+INTERNAL, INTERRUPTED = 70, 130
 
 
 class Ended(click.ClickException):
@@ -29,20 +32,24 @@ class Ended(click.ClickException):
 
 
 def explained(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn what a command raises into its sentence and exit code; a bug keeps its traceback."""
+    """Turn what a command raises into its sentence and exit code; a bug shows its traceback."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise Ended("Interrupted; what was not finished is undone.", INTERRUPTED) from None
+        except (click.ClickException, click.exceptions.Exit):
+            raise
         except Exception as error:
             raise ended(error) from error
 
     return run
 
 
-def ended(error: Exception) -> Exception:
-    """The way to end because of `error`; itself if nobody foresaw it."""
+def ended(error: Exception) -> click.ClickException:
+    """The way to end because of `error`; what nobody foresaw is shown whole."""
     if isinstance(error, (BadDatabaseUrl, BadSettings)):
         return Ended(str(error), REFUSED)
     if isinstance(error, Refusal):
@@ -51,11 +58,36 @@ def ended(error: Exception) -> Exception:
         )
     if is_busy(error):
         return Ended("The database is busy; try again in a few seconds.", UNREACHABLE)
-    if isinstance(error, sqlalchemy.exc.OperationalError):
-        return Ended(f"The database cannot be reached: {_first_line(error.orig)}", UNREACHABLE)
-    if isinstance(error, sqlalchemy.exc.ProgrammingError) and "does not exist" in str(error.orig):
-        return Ended("The database has no tables yet: run flask --app run_web db upgrade.", REFUSED)
-    return error
+    if isinstance(error, sqlalchemy.exc.DBAPIError):
+        return _ended_by_database(error)
+    return _unforeseen(error)
+
+
+def _ended_by_database(error: sqlalchemy.exc.DBAPIError) -> click.ClickException:
+    said = _first_line(error.orig)
+    if _lacks_tables(error, said):
+        return Ended(
+            "The database lacks tables or columns: run flask --app run_web db upgrade.", REFUSED
+        )
+    if isinstance(error, sqlalchemy.exc.IntegrityError):
+        return Ended(
+            "Somebody changed the same rows meanwhile, so nothing was written; try again.", CONFLICT
+        )
+    if isinstance(error, sqlalchemy.exc.OperationalError) or "not a database" in said:
+        return Ended(f"The database cannot be reached: {said}", UNREACHABLE)
+    return _unforeseen(error)
+
+
+def _lacks_tables(error: sqlalchemy.exc.DBAPIError, said: str) -> bool:
+    if isinstance(error, sqlalchemy.exc.OperationalError):  # so SQLite calls it
+        return "no such table" in said or "no such column" in said or "has no column" in said
+    # PostgreSQL says the same words of a missing database, but calls that operational.
+    return isinstance(error, sqlalchemy.exc.ProgrammingError) and "does not exist" in said
+
+
+def _unforeseen(error: Exception) -> click.ClickException:
+    traceback.print_exception(error, file=sys.stderr)
+    return Ended("That is a fault of Nextseat; the lines above tell where.", INTERNAL)
 
 
 def needs_database(command: Callable[P, R]) -> Callable[P, R]:
@@ -73,4 +105,4 @@ def needs_database(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def _first_line(error: Any) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

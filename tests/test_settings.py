@@ -1,0 +1,233 @@
+"""What an operator can set, and what we refuse to serve people with (reliability SE1)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dotenv import dotenv_values
+
+import config
+from config import BadSettings, Settings, mistakes_for_serving
+
+ROOT = Path(config.__file__).parent
+EXAMPLE = ROOT / ".env.example"
+SAFE: dict[str, Any] = {
+    "sqlalchemy_database_uri": "postgresql://nextseat@db/nextseat",
+    "secret_key": "s" * 32,
+    "public_base_url": "https://training.example.org",
+    "trusted_hosts": "training.example.org",
+}
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable and no .env of this machine is read."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(config, "ENV_FILE", str(tmp_path / ".env"))
+
+
+def load(**given: Any) -> Settings:
+    return config.load(_env_file=None, **given)
+
+
+def mistakes_of(**given: Any) -> list[str]:
+    with pytest.raises(BadSettings) as bad:
+        load(**given)
+    assert str(bad.value).splitlines() == bad.value.mistakes
+    return bad.value.mistakes
+
+
+# --- .env.example ---
+
+
+def test_the_example_and_the_settings_name_the_same_variables() -> None:
+    assert list(dotenv_values(EXAMPLE)) == list(dict.fromkeys(dotenv_values(EXAMPLE)))
+    assert set(dotenv_values(EXAMPLE)) == {name.upper() for name in Settings.model_fields}
+
+
+def test_the_example_is_made_of_the_defaults() -> None:
+    assert Settings(_env_file=EXAMPLE) == Settings(_env_file=None)
+
+
+def test_the_example_writes_every_default_out() -> None:
+    empty = {name.lower() for name, value in dotenv_values(EXAMPLE).items() if not value}
+    without = {name for name, field in Settings.model_fields.items() if field.default in (None, [])}
+    assert empty == without
+
+
+def test_each_variable_of_the_example_has_a_line_of_meaning() -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    settings = [number for number, line in enumerate(lines) if line and not line.startswith("#")]
+    assert len(settings) == len(Settings.model_fields)
+    assert all(lines[number - 1].startswith("# ") for number in settings)
+    assert not any(lines[number - 1].startswith("# ---") for number in settings)
+
+
+# --- reading ---
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("TRUSTED_HOSTS", "a.example, b.example,,", ["a.example", "b.example"]),
+        ("WAITLIST_CUTOFF", "0 48:00:00", timedelta(days=2)),
+        ("WAITLIST_MIN_ANSWER", "90 minutes", timedelta(minutes=90)),
+        ("DEMO", "1", True),
+        ("WEB_PORT", "8080", 8080),
+        ("LOG_LEVEL", "DEBUG", "DEBUG"),
+    ],
+)
+def test_a_variable_is_read(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object
+) -> None:
+    monkeypatch.setenv(name, text)
+    assert getattr(load(), name.lower()) == value
+
+
+@pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
+def test_an_empty_variable_is_its_default(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "")
+    assert load() == Settings.model_construct()
+
+
+def test_the_environment_wins_over_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "some.env"
+    file.write_text("WEB_PORT=8001\nWEB_HOST=0.0.0.0\nOTHERS_OWN=1\n")
+    monkeypatch.setenv("WEB_PORT", "8002")
+    settings = config.load(_env_file=file)
+    assert (settings.web_port, settings.web_host) == (8002, "0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ENVIRONMENT", "production"),
+        ("LOG_LEVEL", "LOUD"),
+        ("DEMO", "perhaps"),
+        ("WEB_PORT", "0"),
+        ("WEB_PORT", "65536"),
+        ("WEB_PORT", "http"),
+        ("WEB_WORKERS", "0"),
+        ("WEB_THREADS", "1.5"),
+        ("WAITLIST_CUTOFF", "soon"),
+        ("WAITLIST_CUTOFF", "0"),
+        ("WAITLIST_MIN_ANSWER", "-1 00:00:00"),
+        ("WAITLIST_BATCH_SIZE", "-1"),
+        ("WAITLIST_INVITE_LIMIT", "0"),
+        ("WAITLIST_INVITE_WINDOW_HOURS", "0"),
+        ("WAITLIST_STAGGER_SECONDS", "-1"),
+    ],
+)
+def test_a_bad_value_is_one_sentence_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv(name, text)
+    (mistake,) = mistakes_of()
+    assert mistake.startswith(f"{name}: ")
+    assert mistake.endswith(".")
+    assert not mistake.endswith("..")
+    assert "Value error" not in mistake
+
+
+def test_every_bad_value_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_PORT", "none")
+    monkeypatch.setenv("LOG_LEVEL", "LOUD")
+    assert [mistake.partition(":")[0] for mistake in mistakes_of()] == ["LOG_LEVEL", "WEB_PORT"]
+
+
+def test_secrets_are_not_shown() -> None:
+    shown = repr(load(**SAFE | {"sqlalchemy_database_uri": "postgresql://u:hush@db/x"}))
+    assert "hush" not in shown
+    assert "s" * 32 not in shown
+
+
+# --- serving ---
+
+
+def test_safe_settings_serve() -> None:
+    assert mistakes_for_serving(load(**SAFE)) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("secret_key", None),
+        ("secret_key", "change-me"),
+        ("secret_key", "internal_secret_key"),
+        ("secret_key", "s" * 31),
+        ("public_base_url", None),
+        ("public_base_url", "http://training.example.org"),
+        ("trusted_hosts", ""),
+        ("sqlalchemy_database_uri", None),
+    ],
+)
+def test_each_unsafe_setting_is_one_sentence_with_its_cure(setting: str, value: object) -> None:
+    (mistake,) = mistakes_for_serving(load(**SAFE | {setting: value}))
+    assert mistake.startswith(setting.upper())
+    assert "\n" not in mistake
+
+
+@pytest.mark.parametrize("exempt", [{"demo": True}, {"environment": "DEVELOPMENT"}])
+def test_demo_and_development_need_only_a_database(exempt: dict[str, Any]) -> None:
+    assert mistakes_for_serving(load(sqlalchemy_database_uri="sqlite:///x.db", **exempt)) == []
+    (mistake,) = mistakes_for_serving(load(**exempt))
+    assert mistake.startswith("SQLALCHEMY_DATABASE_URI")
+
+
+@pytest.mark.parametrize(("mode", "mistakes"), [(0o600, 0), (0o640, 1), (0o604, 1)])
+def test_a_file_of_secrets_is_for_its_owner_alone(mode: int, mistakes: int) -> None:
+    file = Path(config.ENV_FILE)
+    file.write_text("SECRET_KEY=x\n")
+    file.chmod(mode)
+    found = mistakes_for_serving(load(**SAFE))
+    assert found == [".env holds secrets and others may read it: run chmod 600 .env."] * mistakes
+    assert mistakes_for_serving(load(**SAFE | {"demo": True})) == []
+
+
+# --- end to end ---
+
+
+def serve(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`python run_web.py` with these variables and no others of ours."""
+    ours = {name.upper() for name in Settings.model_fields}
+    inherited = {name: value for name, value in os.environ.items() if name not in ours}
+    return subprocess.run(
+        [sys.executable, ROOT / "run_web.py"],
+        env=inherited | environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_an_empty_environment_is_refused_with_a_line_for_each_mistake(tmp_path: Path) -> None:
+    done = serve(tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    starts = ["SQLALCHEMY_DATABASE_URI", "SECRET_KEY", "PUBLIC_BASE_URL", "TRUSTED_HOSTS"]
+    assert [line.split()[0] for line in done.stderr.splitlines()] == starts
+
+
+def test_a_value_that_does_not_parse_is_refused(tmp_path: Path) -> None:
+    done = serve(tmp_path, WEB_PORT="none", ENVIRONMENT="production")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [line.split()[0] for line in done.stderr.splitlines()] == ["ENVIRONMENT:", "WEB_PORT:"]
+
+
+@pytest.mark.parametrize("bad_url", ["mysql://u:hush@db/x", "junk", "sqlite://"])
+def test_an_address_of_no_database_of_ours_is_refused(tmp_path: Path, bad_url: str) -> None:
+    done = serve(tmp_path, SQLALCHEMY_DATABASE_URI=bad_url)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("SQLALCHEMY_DATABASE_URI")
+    assert "hush" not in line
