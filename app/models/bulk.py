@@ -58,6 +58,7 @@ def upsert_selected(
 
 
 def dialect_of(session: Session) -> str:
+    """`postgresql` or `sqlite`."""
     return session.get_bind().dialect.name
 
 
@@ -70,6 +71,7 @@ def upsert_many(session: Session, model: Any, rows: Sequence[dict[str, Any]], *,
 
 
 def chunks(things: Sequence[T], size: int = CHUNK) -> Iterator[list[T]]:
+    """`things` in lists of at most `size`, in their order."""
     for start in range(0, len(things), size):
         yield list(things[start : start + size])
 

@@ -33,5 +33,6 @@ class Rules:
 
 
 def rules_of(session: Session | scoped_session[Any]) -> Rules:
+    """The rules that this session carries; without any, the documented defaults."""
     rules = session.info.get("rules")
     return rules if isinstance(rules, Rules) else Rules()

@@ -58,4 +58,5 @@ Uuid = sa.String(36)
 
 
 def new_uuid() -> str:
+    """A fresh random UUID as text."""
     return str(uuid4())

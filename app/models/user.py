@@ -27,6 +27,11 @@ class TrainerLetters(StrEnum):
     CENTRE = "centre"
 
 
+# Flask-Security's table has no key: nobody holds a role twice.
+roles_users: Any = fsqla.FsModels.roles_users
+roles_users.append_constraint(sa.PrimaryKeyConstraint("user_id", "role_id"))
+
+
 class Role(Model, fsqla_v3.FsRoleMixin):
     """`student`, `trainer`, `organiser`, `venue-owner` or `admin` (people PG1)."""
 

@@ -14,4 +14,5 @@ def healthz() -> Response:
 
 
 def init_app(app: Flask) -> None:
+    """Answer `/healthz`."""
     app.register_blueprint(bp)

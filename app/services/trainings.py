@@ -38,6 +38,13 @@ class TrainingClosed(Refusal):
     sentence = _l("This training is cancelled or archived.")
 
 
+class NotOver(Refusal):
+    """Only what is over, or cancelled, is put away (WE2 14)."""
+
+    code = "not_over"
+    sentence = _l("This training is not over yet.")
+
+
 class HasHistory(Refusal):
     """A training that people were in is kept (WT4)."""
 
@@ -144,11 +151,14 @@ def cancel(
 def archive(session: Session, training_id: int, actor: Actor, now: datetime) -> None:
     """Put a training that is over away: who still waits leaves silently (WE2 14).
 
-    Enrolled rows stay as attendance. Twice is harmless.
+    Enrolled rows stay as attendance. Twice is harmless. Raises `NotOver`.
     """
     training = locked(session, Training, training_id)
     if training.archived_at is not None:
         return
+    last_end = max((event.end_time for event in training.events), default=None)
+    if training.cancelled_at is None and last_end is not None and last_end > now:
+        raise NotOver
     training.archived_at = now
     history.note_training(session, training, "training-archived", actor, now)
     _close_all(

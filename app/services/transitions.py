@@ -89,6 +89,7 @@ PLACE: tuple[InstrumentedAttribute[Any], ...] = tuple(
 
 
 def place_of(enrolment: TrainingEnroll) -> Place:
+    """The enrolment as a `Place`."""
     return Place(*(getattr(enrolment, name) for name in Place._fields))
 
 

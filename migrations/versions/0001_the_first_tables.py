@@ -199,10 +199,11 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_automation_schedule_type_training_type_id'), ['training_type_id'], unique=False)
 
     op.create_table('roles_users',
-    sa.Column('user_id', sa.Integer(), nullable=True),
-    sa.Column('role_id', sa.Integer(), nullable=True),
+    sa.Column('user_id', sa.Integer(), nullable=False),
+    sa.Column('role_id', sa.Integer(), nullable=False),
     sa.ForeignKeyConstraint(['role_id'], ['roles.id'], name=op.f('fk_roles_users_role_id_roles')),
-    sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_roles_users_user_id_users'))
+    sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_roles_users_user_id_users')),
+    sa.PrimaryKeyConstraint('user_id', 'role_id', name=op.f('pk_roles_users'))
     )
     op.create_table('student',
     sa.Column('id', sa.Integer(), nullable=False),

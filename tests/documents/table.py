@@ -1,0 +1,47 @@
+"""The documents' words and ours: one visible table, and how a snippet of theirs is run here.
+
+The snippets stand in the tests as the documents have them; nothing but what stands here is changed.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import Any
+
+# Where the documents import from, and where that is with us (waitlist WS).
+IMPORTS = {
+    "bcource": "app",
+    "bcource.models": "app.models",
+    "bcource.automation.automation_base": "app.automation.automation_base",
+    "bcource.automation.automation_tasks": "app.automation.automation_tasks",
+    "bcource.automation.scheduler": "app.automation.scheduler",
+    "bcource.automation.scheduler_ops": "app.automation.scheduler_ops",
+    "bcource.students.common": "app.ops.console",
+}
+
+# What they misspell, and names of theirs that we spell otherwise.
+NAMES = {
+    "waitlist_enrollments_eligeble": "waitlist_enrollments_eligible",
+    "kwags": "kwargs",
+    "devited": "deinvited",
+    "BCOURSE_LOCK_HOST": "SCHEDULER_LOCK_HOST",
+    "BCOURSE_LOCK_PORT": "SCHEDULER_LOCK_PORT",
+}
+
+
+def ours(snippet: str) -> str:
+    """The snippet with our import paths and spellings."""
+    text = textwrap.dedent(snippet)
+    for theirs, here in sorted(IMPORTS.items(), reverse=True):  # the longest path first
+        text = re.sub(rf"\b{re.escape(theirs)}(?!\w)", here, text)
+    for theirs, here in NAMES.items():
+        text = re.sub(rf"\b{theirs}\b", here, text)
+    return text
+
+
+def run(snippet: str, **given: Any) -> dict[str, Any]:
+    """Run a snippet with these names there already; return all names it leaves."""
+    names: dict[str, Any] = dict(given)
+    exec(compile(ours(snippet), "<document>", "exec"), names)
+    return names

@@ -1,0 +1,238 @@
+"""Up, down, up with rows in between; what migrations build is what the models say (TM9, WS16)."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import flask_migrate
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import Flask
+
+from app.extensions import db, write
+from app.models import EnrolmentHistory, Outbox, Training, TrainingEnroll
+from tests import databases
+from tests.cast import Cast
+
+ROOT = Path(__file__).parent.parent.parent
+VERSIONS = sorted((ROOT / "migrations" / "versions").glob("*.py"))
+CONVENTION = re.compile(r"(pk|fk|uq|ck|ix|idx)_[a-z0-9_]+")
+
+
+@pytest.fixture
+def filled(app: Flask) -> Flask:
+    """A migrated database with the cast in it, one of them invited, one waiting."""
+    with app.app_context(), write(db.session):
+        Cast(db.session()).offer("Ben", "Cleo")
+    return app
+
+
+@pytest.fixture
+def empty_url(kind: str) -> Iterator[str]:
+    with databases.an_empty_database(kind) as url:
+        yield url
+
+
+def inspect(app: Flask) -> Any:
+    return sa.inspect(db.engine)
+
+
+def tables(app: Flask) -> set[str]:
+    with app.app_context():
+        return set(inspect(app).get_table_names()) - {"alembic_version"}
+
+
+def upgrade(app: Flask, revision: str = "head") -> None:
+    with app.app_context():
+        flask_migrate.upgrade(revision=revision)
+
+
+def downgrade(app: Flask, revision: str) -> None:
+    with app.app_context():
+        flask_migrate.downgrade(revision=revision)
+
+
+# --- up and down ---------------------------------------------------------------------------------
+
+
+def test_up_down_up_with_rows_in_between(filled: Flask) -> None:
+    before = tables(filled)
+    with filled.app_context():
+        db.session.remove()
+    downgrade(filled, "base")
+    assert tables(filled) == set()
+    upgrade(filled)
+    assert tables(filled) == before == set(db.metadata.tables)
+    with filled.app_context(), write(db.session):
+        ben, cleo = Cast(db.session()).offer("Ben", "Cleo")
+        assert (ben.status, cleo.status) == ("waitlist-invited", "waitlist")
+
+
+def test_upgrading_what_is_up_to_date_keeps_every_row(filled: Flask) -> None:
+    counted = [sa.select(sa.func.count()).select_from(m) for m in
+               (Training, TrainingEnroll, EnrolmentHistory, Outbox)]  # fmt: skip
+    with filled.app_context():
+        before = [db.session.scalar(count) for count in counted]
+        db.session.rollback()
+    upgrade(filled)
+    with filled.app_context():
+        assert [db.session.scalar(count) for count in counted] == before
+        assert min(before) > 0
+
+
+def test_each_revision_goes_up_and_down_by_itself(empty_url: str) -> None:
+    app = databases.app_on(empty_url)
+    with app.app_context():
+        script = ScriptDirectory(str(ROOT / "migrations"))
+        revisions = [r.revision for r in reversed(list(script.walk_revisions()))]
+    for revision in revisions:
+        upgrade(app, revision)
+        downgrade(app, "-1")
+        upgrade(app, revision)
+    assert tables(app) == set(db.metadata.tables)
+    with app.app_context():
+        db.engine.dispose()
+
+
+def test_there_is_one_head() -> None:
+    assert len(ScriptDirectory(str(ROOT / "migrations")).get_heads()) == 1
+
+
+def test_no_foreign_key_hangs_in_the_air(filled: Flask) -> None:
+    upgrade(filled)
+    with filled.app_context(), db.engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            assert connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall() == []
+        else:
+            invalid = "SELECT conname FROM pg_constraint WHERE NOT convalidated"
+            assert connection.exec_driver_sql(invalid).fetchall() == []
+
+
+def test_two_upgrades_at_once_both_succeed(empty_url: str) -> None:
+    """PostgreSQL by the advisory lock, SQLite by BEGIN IMMEDIATE."""
+    environment = os.environ | {"SQLALCHEMY_DATABASE_URI": empty_url}
+    command = [sys.executable, "-m", "flask", "--app", "run_web", "db", "upgrade"]
+    both = [
+        subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    ended = [(one.communicate(timeout=60)[1], one.returncode) for one in both]
+    assert [code for _, code in ended] == [0, 0], ended
+    app = databases.app_on(empty_url)
+    assert tables(app) == set(db.metadata.tables)
+    with app.app_context():
+        db.engine.dispose()
+
+
+# --- models and migrations agree -----------------------------------------------------------------
+
+
+def test_the_models_say_what_the_migrations_build(app: Flask) -> None:
+    with app.app_context(), db.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": _compares_defaults()}
+        )
+        assert compare_metadata(context, db.metadata) == []
+
+
+def _compares_defaults() -> bool:
+    """SQLite gives its defaults back in another spelling."""
+    return db.engine.dialect.name == "postgresql"
+
+
+def test_a_model_that_no_migration_knows_is_found(app: Flask) -> None:
+    """The control of the test above: a difference shows."""
+    more = sa.MetaData()
+    for table in db.metadata.sorted_tables:
+        table.to_metadata(more)
+    sa.Table("forgotten", more, sa.Column("id", sa.Integer, primary_key=True))
+    more.tables["training"].append_column(sa.Column("forgotten", sa.Integer))
+    with app.app_context(), db.engine.connect() as connection:
+        found = compare_metadata(MigrationContext.configure(connection), more)
+    assert {change[0] for change in found} == {"add_table", "add_column"}
+
+
+def test_every_check_of_the_models_is_in_the_database(app: Flask) -> None:
+    """Autogenerate does not compare CHECKs; the guards of WD2 must not be forgotten."""
+    with app.app_context():
+        for table in db.metadata.sorted_tables:
+            ours = {c.name for c in table.constraints if isinstance(c, sa.CheckConstraint)}
+            there = {check["name"] for check in inspect(app).get_check_constraints(table.name)}
+            assert there == {str(name) for name in ours}, table.name
+
+
+def test_partial_indexes_are_partial_in_the_database_too(app: Flask) -> None:
+    """Nor does it compare their WHERE: a unique index without it would refuse good rows."""
+    with app.app_context():
+        kind = db.engine.dialect.name
+        for table in db.metadata.sorted_tables:
+            there = {index["name"]: index for index in inspect(app).get_indexes(table.name)}
+            for index in table.indexes:
+                found = there[str(index.name)].get("dialect_options", {}).get(f"{kind}_where")
+                wanted = index.dialect_options[kind]["where"]
+                assert (found is None) == (wanted is None), index.name
+
+
+@pytest.mark.parametrize(
+    ("index", "column"),
+    [
+        ("idx_training_enroll_status", "status"),
+        ("idx_training_enroll_invite_date", "invite_date"),
+    ],
+)
+def test_the_documented_indexes_exist_under_their_names(
+    app: Flask, index: str, column: str
+) -> None:
+    with app.app_context():
+        there = {i["name"]: i["column_names"] for i in inspect(app).get_indexes("training_enroll")}
+    assert there[index] == [column]
+
+
+def test_every_constraint_and_index_has_a_conventional_name(app: Flask) -> None:
+    with app.app_context():
+        found, on_postgresql = inspect(app), db.engine.dialect.name == "postgresql"
+        for table in tables(app):
+            key = found.get_pk_constraint(table)
+            # A key that SQLite counts up by itself stands in its column and can have no name.
+            names = [key["name"]] if key["constrained_columns"] and on_postgresql else []
+            for of in (found.get_foreign_keys, found.get_unique_constraints,
+                       found.get_check_constraints, found.get_indexes):  # fmt: skip
+                names += [thing["name"] for thing in of(table)]
+            assert [n for n in names if not n or not CONVENTION.fullmatch(n)] == [], table
+
+
+# --- how a migration is written ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.stem)
+def test_a_migration_imports_no_app(path: Path) -> None:
+    """It describes the tables of its day (STYLE 7)."""
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").split(".")[0])
+    assert imported - {"app", "config", "flask_security"} == imported
+    assert "sqlalchemy" in imported
+
+
+@pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.stem)
+def test_a_migration_can_be_undone(path: Path) -> None:
+    functions = {
+        node.name: node.body
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert {"upgrade", "downgrade"} <= set(functions)
+    assert not any(isinstance(node, (ast.Pass, ast.Raise)) for node in functions["downgrade"])
