@@ -91,6 +91,10 @@ class _Among(GenericFunction[bool]):
     type = sa.Boolean()
     inherit_cache = True
 
+    def self_group(self, against: Any = None) -> Any:
+        """Stay bare: SQLite would compare a function with 1, and then use no index."""
+        return self
+
 
 def among(column: sa.SQLColumnExpression[int], ids: Sequence[int] | str) -> sa.ColumnElement[bool]:
     """Whether `column` is one of `ids`, or of those given under a name: one text for any number."""

@@ -34,6 +34,7 @@ class Standing:
     now: datetime
     taken: int  # seats of enrolled and invited
     planned: int  # seats held for invitations planned but not yet sent
+    waiting: int  # rows in the line, eligible or not
     starts_at: datetime | None
     practice_cutoff: timedelta | None
 
@@ -92,6 +93,7 @@ def _counts() -> sa.Select[Any]:
     return sa.select(
         sa.func.coalesce(sa.func.sum(e.seats).filter(e.status.in_(TAKING)), 0),
         sa.func.coalesce(sa.func.sum(e.seats).filter(planned), 0),
+        sa.func.count().filter(e.status == WAITLIST),
         starts_at(of),
         cutoff.scalar_subquery(),
     ).where(e.training_id == of, e.status.in_(OPEN))

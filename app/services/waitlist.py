@@ -207,7 +207,7 @@ def refill(
 
 def next_in_line(session: Session, stand: Standing, count: int) -> list[Place]:
     """The first `count` who may be invited now, first in line first."""
-    if count < 1:
+    if count < 1 or not stand.waiting:
         return []
     asked = clock(stand.rules, stand.now) | {"training": stand.training.id, "count": count}
     return [Place(*row) for row in session.execute(_line(stand.rules), asked)]
