@@ -213,7 +213,7 @@ def _reads_only(conn: Connection) -> bool:
 
 def _begin_reading(conn: Connection) -> None:
     if conn.dialect.name == "sqlite":
-        _raw(conn).execute("PRAGMA query_only=1")
+        _set_query_only(conn, True)
         _raw(conn).execute("BEGIN")  # one snapshot; waits for nobody
     else:
         _raw(conn).autocommit = False  # psycopg2 begins READ ONLY with the first statement
@@ -221,9 +221,17 @@ def _begin_reading(conn: Connection) -> None:
 
 def _run_bare(conn: Connection) -> None:
     if conn.dialect.name == "sqlite":
-        _raw(conn).execute("PRAGMA query_only=0")
+        _set_query_only(conn, False)
     else:
         _raw(conn).autocommit = True
+
+
+def _set_query_only(conn: Connection, on: bool) -> None:
+    """Switch only what stands otherwise: this PRAGMA expires every prepared statement."""
+    info = conn.connection.info
+    if info.get("query_only", False) is not on:
+        _raw(conn).execute(f"PRAGMA query_only={int(on)}")
+        info["query_only"] = on
 
 
 def _begin_immediate(queue: WriterQueue, conn: Connection) -> None:

@@ -22,7 +22,7 @@ from app.services import history, letters, plan
 from app.services.actors import Actor
 from app.services.locks import locked, locked_trainings
 from app.services.refusals import Refusal, a_reason
-from app.services.transitions import PLACE, Place, forget, place_of
+from app.services.transitions import PLACE, Place, forget, place_of, reread
 from app.services.waitlist import NotInvited
 
 LEFT_WHEN_BACK = timedelta(hours=2)  # at least, once a schedule works again (WI5)
@@ -49,7 +49,7 @@ def give_more_time(
     """
     note = a_reason(reason)
     training = locked(session, Training, enrolment.training_id)
-    session.refresh(enrolment)
+    reread(session, enrolment)
     deadline = enrolment.invite_expires_at
     if enrolment.status is not INVITED:
         raise NotInvited
@@ -57,7 +57,7 @@ def give_more_time(
     if deadline is None or until <= max(deadline, now) or (stop and until > stop):
         raise NotLater
     _change(session, {enrolment.id: until}, "more-time", actor, now, note=note)
-    session.refresh(enrolment)
+    reread(session, enrolment)
 
 
 def cut_to_hard_stop(session: Session, stand: Standing, actor: Actor, *, tell: bool) -> list[Place]:

@@ -19,7 +19,7 @@ from app.models.training import Training
 from app.services import invitations, waitlist
 from app.services.actors import CONSOLE
 from app.services.locks import locked
-from app.services.transitions import place_of
+from app.services.transitions import place_of, reread
 
 
 def invite_from_waitlist(
@@ -96,7 +96,7 @@ def schedule_invitation(
     """
     now = now or utcnow()
     training = locked(session, Training, enrolment.training_id)
-    session.refresh(enrolment)
+    reread(session, enrolment)
     if enrolment.status is not WAITLIST:
         raise waitlist.NotWaiting
     if enrolment.invite_planned_at is None and not standing(session, training, now).to_invite:

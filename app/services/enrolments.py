@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session, joinedload
 
+from app.models.bulk import insert_many
 from app.models.enrolment import (
     DECLINED,
     DEROLLED,
@@ -34,7 +35,7 @@ from app.services.ledger import allow_over, settle
 from app.services.locks import locked
 from app.services.refusals import NotFound, Refusal, a_reason
 from app.services.scope import require_own
-from app.services.transitions import move, place_of
+from app.services.transitions import move, place_of, reread
 
 
 class NotOpen(Refusal):
@@ -273,7 +274,7 @@ def _off_the_list(
 def erase(session: Session, enrolment: TrainingEnroll, actor: Actor, now: datetime) -> None:
     """Whoever is being erased gives up an open row; trainers are told, they are not (WT7)."""
     training = locked(session, Training, enrolment.training_id)
-    session.refresh(enrolment)
+    reread(session, enrolment)
     enrolled = enrolment.status is ENROLLED
     event, tell = ("derolled", letters.derolled) if enrolled else ("left", letters.left_waitlist)
     if left := _move_out(session, enrolment, event, actor, now, reason="erased"):
@@ -305,7 +306,7 @@ def _move_out(
     note: str | None = None,
 ) -> Left | None:
     """open -> derolled, under the lock; None: it happened before. Raises `NotIn`."""
-    session.refresh(enrolment)  # the caller may have loaded it before the lock
+    reread(session, enrolment)  # the caller may have loaded it before the lock
     from_: EnrolmentStatus = enrolment.status
     if from_ is DEROLLED:
         return None
@@ -343,11 +344,10 @@ def _place(
         from_ = row.status
         move(session, row, from_, to, **changes)  # sure to win: read under the lock
         return row, from_
-    row = TrainingEnroll(training_id=training.id, student_id=student.id, status=to)
-    for name, value in (changes | {"ical_sequence": 0}).items():
-        setattr(row, name, value)
-    session.add(row)
-    session.flush()  # history and letters name its id
+    born = changes | {"training_id": training.id, "student_id": student.id, "status": to}
+    insert_many(session, TrainingEnroll, [born | {"ical_sequence": 0}])
+    row = _row(session, training.id, student.id)
+    assert row is not None  # noqa: S101  it was born a line ago
     return row, None
 
 

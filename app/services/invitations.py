@@ -155,7 +155,9 @@ def withdraw(
 def _give_positions(session: Session, ids: Sequence[int]) -> None:
     """Rows written past the services may have no position to go back to: the tail (RC9)."""
     e = TrainingEnroll
-    without = sa.select(e.id, e.training_id).where(among(e.id, ids), e.queue_position.is_(None))
+    without = sa.select(e.id, e.training_id).where(
+        among(e.id, ids), e.status == INVITED, e.queue_position.is_(None)
+    )
     for id_, training_id in session.execute(without).all():
         session.execute(
             sa.update(e)

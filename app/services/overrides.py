@@ -18,6 +18,7 @@ from app.services import history, waitlist
 from app.services.actors import Actor
 from app.services.locks import locked
 from app.services.refusals import Refusal, a_reason
+from app.services.transitions import reread
 
 
 class NoSuchPlaces(Refusal):
@@ -53,7 +54,7 @@ def unskip(
     """The student's turn counts again; whoever is first is invited. Raises as `skip`."""
     training = _passing(session, enrolment, "unskipped", actor, now, reason, False, None)
     waitlist.refill(session, training, now)
-    session.refresh(enrolment)
+    reread(session, enrolment)
 
 
 def _passing(
@@ -68,7 +69,7 @@ def _passing(
 ) -> Training:
     note = a_reason(reason)
     training = locked(session, Training, enrolment.training_id)
-    session.refresh(enrolment)
+    reread(session, enrolment)
     if enrolment.status is not WAITLIST:
         raise waitlist.NotWaiting
     if (enrolment.skipped, enrolment.not_before) == (skipped, not_before):

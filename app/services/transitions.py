@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -91,6 +92,18 @@ PLACE: tuple[InstrumentedAttribute[Any], ...] = tuple(
 def place_of(enrolment: TrainingEnroll) -> Place:
     """The enrolment as a `Place`."""
     return Place(*(getattr(enrolment, name) for name in Place._fields))
+
+
+def reread(session: Session, enrolment: TrainingEnroll) -> None:
+    """Let `enrolment` show what is true now: it may have been loaded before the lock."""
+    session.flush()  # reading anew must not overwrite what is still unwritten
+    session.scalars(_one_enrolment(), {"id": enrolment.id}).one()
+
+
+@cache
+def _one_enrolment() -> sa.Select[Any]:
+    one = sa.select(TrainingEnroll).where(TrainingEnroll.id == sa.bindparam("id"))
+    return one.execution_options(populate_existing=True)
 
 
 def move(

@@ -56,7 +56,7 @@ from app.services.ledger import next_position, settle
 from app.services.locks import locked
 from app.services.refusals import Refusal, a_reason
 from app.services.scope import require_own
-from app.services.transitions import PLACE, Place, move, place_of
+from app.services.transitions import PLACE, Place, move, place_of, reread
 
 
 class Answer(StrEnum):
@@ -117,7 +117,7 @@ def re_enable(session: Session, enrolment: TrainingEnroll, actor: Actor, now: da
     Raises `Unreachable`.
     """
     training = locked(session, Training, enrolment.training_id)
-    session.refresh(enrolment)
+    reread(session, enrolment)
     from_ = enrolment.status
     if from_ not in (EXPIRED, DECLINED):
         return False
@@ -127,7 +127,7 @@ def re_enable(session: Session, enrolment: TrainingEnroll, actor: Actor, now: da
     seq = history.record(session, enrolment, "re-enabled", from_, WAITLIST, actor, now)
     letters.waitlisted(session, place_of(enrolment), seq, now)
     refill(session, training, now)
-    session.refresh(enrolment)  # it may have been invited at once
+    reread(session, enrolment)  # it may have been invited at once
     return True
 
 
@@ -259,7 +259,7 @@ def invite(
     Raises `NotWaiting`, `NoFreeSpot`, `CannotBeInvited`, `ReasonNeeded`.
     """
     training = locked(session, Training, enrolment.training_id)
-    session.refresh(enrolment)
+    reread(session, enrolment)
     if enrolment.status != WAITLIST:
         raise NotWaiting
     stand = standing(session, training, now)
@@ -281,7 +281,7 @@ def invite(
         note=note,
     )
     settle(session, training, takes_spot=True)
-    session.refresh(enrolment)
+    reread(session, enrolment)
 
 
 def _require_inviting(stand: Standing) -> None:
@@ -321,7 +321,7 @@ def deinvite(
     if not invitations.end(session, [enrolment.id], "deinvited", actor, now, note=note):
         raise NotInvited
     freed(session, training, actor, now, keep_place=keep_place)
-    session.refresh(enrolment)
+    reread(session, enrolment)
 
 
 def return_to_list(
@@ -351,7 +351,7 @@ def return_to_list(
     ):
         raise NotInvited
     freed(session, training, actor, now, keep_place=keep_place)
-    session.refresh(enrolment)
+    reread(session, enrolment)
 
 
 # --- answers -------------------------------------------------------------------------------------
@@ -422,19 +422,23 @@ def decline(
 def _answerable(now: datetime) -> ColumnElement[bool]:
     """In time, the training open, the student active: what an acceptance needs (WE2 5)."""
     begins = starts_at(TrainingEnroll.training_id)
-    bookable = sa.select(Training.id).where(
-        Training.active, Training.cancelled_at.is_(None), Training.archived_at.is_(None)
+    bookable = sa.exists().where(
+        Training.id == TrainingEnroll.training_id,  # else SQLite reads them all
+        Training.active,
+        Training.cancelled_at.is_(None),
+        Training.archived_at.is_(None),
     )
-    active = (
-        sa.select(Student.id)
-        .join(User, User.id == Student.user_id)
-        .where(Student.status == PersonStatus.ACTIVE, User.active)
+    active = sa.exists().where(
+        Student.id == TrainingEnroll.student_id,
+        User.id == Student.user_id,
+        Student.status == PersonStatus.ACTIVE,
+        User.active,
     )
     return sa.and_(
         TrainingEnroll.open_at(now),
         sa.or_(begins.is_(None), begins > now),
-        TrainingEnroll.training_id.in_(bookable),
-        TrainingEnroll.student_id.in_(active),
+        bookable,
+        active,
     )
 
 
@@ -477,7 +481,7 @@ def expire(
         as_of=as_of,
         only=[enrolment.id],
     )
-    session.refresh(enrolment)
+    reread(session, enrolment)
     return bool(ended)
 
 
