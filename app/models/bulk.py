@@ -33,26 +33,40 @@ def given(name: str) -> sa.BindParameter[Any]:
 
 
 def insert_selected(
-    dialect: str,
-    model: Any,
-    columns: dict[str, Any],
-    source: sa.Select[Any],
-    once_per: str | None = None,
+    dialect: str, model: Any, columns: dict[str, Any], source: sa.Select[Any]
 ) -> Any:
     """The statement that inserts what `columns` makes of each row of `source`.
 
-    A column is an expression, `given` when it runs, or a constant. A row whose `once_per` is there
-    already stays as it is. Compose it once: that costs more than running it.
+    A column is an expression, `given` when it runs, or a constant. Compose it once: that costs more
+    than running it.
     """
-    statement = _from_select(dialect, model, columns, source)
+    return insert_rows(dialect, model, selected(model, columns, source))
+
+
+def insert_rows(dialect: str, model: Any, rows: sa.Select[Any], once_per: str | None = None) -> Any:
+    """The statement that inserts `rows`, whose columns are named as the table's.
+
+    A row whose `once_per` is there already stays as it is.
+    """
+    names = [column.name for column in rows.selected_columns]
+    rows = rows.where(sa.true())  # else SQLite reads ON CONFLICT as a join's ON
+    statement = _insert(dialect, model.__table__).from_select(names, rows, include_defaults=False)
     return statement.on_conflict_do_nothing(index_elements=[once_per]) if once_per else statement
+
+
+def selected(model: Any, columns: dict[str, Any], source: sa.Select[Any]) -> sa.Select[Any]:
+    """What `columns` makes of each row of `source`, named and typed as the columns of `model`."""
+    made: list[Any] = [
+        _typed(value, model.__table__.c[name]).label(name) for name, value in columns.items()
+    ]
+    return source.with_only_columns(*made, maintain_column_froms=True)
 
 
 def upsert_selected(
     dialect: str, model: Any, columns: dict[str, Any], source: sa.Select[Any], key: str
 ) -> Any:
     """The same, each row replacing what stands under its `key`."""
-    statement = _from_select(dialect, model, columns, source)
+    statement = insert_selected(dialect, model, columns, source)
     replaced = {name: statement.excluded[name] for name in columns if name != key}
     return statement.on_conflict_do_update(index_elements=[key], set_=replaced)
 
@@ -147,13 +161,6 @@ def _utf8_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
 @compiles(utf8, "sqlite")
 def _utf8_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
     return f"CAST({compiler.process(element.clauses, **kw)} AS BLOB)"
-
-
-def _from_select(dialect: str, model: Any, columns: dict[str, Any], source: sa.Select[Any]) -> Any:
-    table: Table = model.__table__
-    made = [_typed(value, table.c[name]) for name, value in columns.items()]
-    rows = source.with_only_columns(*made, maintain_column_froms=True)
-    return _insert(dialect, table).from_select(list(columns), rows, include_defaults=False)
 
 
 def _typed(value: Any, column: sa.Column[Any]) -> sa.SQLColumnExpression[Any]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from flask_babel import lazy_gettext as _l
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session
 
 from app.models.bulk import insert_many
 from app.models.enrolment import (
@@ -29,6 +29,7 @@ from app.models.enrolment import (
 from app.models.person import PersonStatus, Student
 from app.models.queue import Standing, standing
 from app.models.training import Training, TrainingEvent
+from app.models.user import User
 from app.services import history, letters, plan, waitlist
 from app.services.actors import Actor
 from app.services.ledger import allow_over, settle
@@ -105,8 +106,7 @@ def enrol(
     `StudentInactive`, `ProfileIncomplete`, `TermsNotAccepted`, `Unreachable`.
     """
     training = locked(session, Training, training_id)
-    student = _student_of(session, training, student_id, actor)
-    row = _row(session, training_id, student_id)
+    student, row = _applicant(session, training, student_id, actor)
     stand = standing(session, training, now)
     late = stand.is_open and not stand.before_hard_stop
     if row is not None and (row.status in TAKING or (row.status is WAITLIST and not late)):
@@ -131,7 +131,7 @@ def enrol(
 def _let_in(
     session: Session,
     training: Training,
-    student: Student,
+    student: Applicant,
     row: TrainingEnroll | None,
     actor: Actor,
     now: datetime,
@@ -148,7 +148,7 @@ def _let_in(
 def _queue(
     session: Session,
     training: Training,
-    student: Student,
+    student: Applicant,
     row: TrainingEnroll | None,
     actor: Actor,
     now: datetime,
@@ -175,11 +175,10 @@ def force(
     """
     note = a_reason(reason)
     training = locked(session, Training, training_id)
-    student = _student_of(session, training, student_id, actor)
+    student, row = _applicant(session, training, student_id, actor)
     _require_active(student)
     if training.cancelled_at or training.archived_at or _over(session, training_id, now):
         raise TrainingOver
-    row = _row(session, training_id, student_id)
     if row is not None and row.status is ENROLLED:
         return row
     if row is None or row.status is not INVITED:
@@ -333,7 +332,7 @@ def _move_out(
 def _place(
     session: Session,
     training: Training,
-    student: Student,
+    student: Applicant,
     row: TrainingEnroll | None,
     to: EnrolmentStatus,
     changes: dict[str, Any],
@@ -346,25 +345,15 @@ def _place(
         return row, from_
     born = changes | {"training_id": training.id, "student_id": student.id, "status": to}
     insert_many(session, TrainingEnroll, [born | {"ical_sequence": 0}])
-    row = _row(session, training.id, student.id)
-    assert row is not None  # noqa: S101  it was born a line ago
-    return row, None
-
-
-def _row(session: Session, training_id: int, student_id: int) -> TrainingEnroll | None:
-    which = {"training": training_id, "student": student_id}
-    found: TrainingEnroll | None = session.scalars(_the_row(), which).one_or_none()
-    return found
+    which = {"training": training.id, "student": student.id}
+    return session.scalars(_the_row(), which).one(), None
 
 
 @cache
 def _the_row() -> sa.Select[Any]:
     e = TrainingEnroll
-    return (
-        sa.select(e)
-        .where(e.training_id == sa.bindparam("training"), e.student_id == sa.bindparam("student"))
-        .execution_options(populate_existing=True)
-    )
+    of = sa.and_(e.training_id == sa.bindparam("training"), e.student_id == sa.bindparam("student"))
+    return sa.select(e).where(of)
 
 
 def _terms(accepted: bool, now: datetime) -> dict[str, Any]:
@@ -374,41 +363,72 @@ def _terms(accepted: bool, now: datetime) -> dict[str, Any]:
 # --- who may -------------------------------------------------------------------------------------
 
 
-def _student_of(session: Session, training: Training, student_id: int, actor: Actor) -> Student:
-    """The student, of the training's practice, and oneself unless staff. Raises `NotFound`."""
-    which = {"student": student_id, "practice": training.practice_id}
-    student: Student | None = session.scalars(_the_student(), which).one_or_none()
-    others = student and actor.user_id is not None and student.user_id != actor.user_id
-    if student is None or (others and not actor.staff):
-        raise NotFound(what="student", id=student_id)
-    return student
+class Applicant(NamedTuple):
+    """What enrolling needs to know of a student."""
+
+    id: int
+    user_id: int
+    status: PersonStatus
+    account_active: bool
+    first_name: str
+    last_name: str
+
+    @property
+    def active(self) -> bool:
+        return self.status is PersonStatus.ACTIVE and self.account_active
+
+    @property
+    def profile_complete(self) -> bool:
+        return bool(self.first_name and self.last_name)
+
+
+def _applicant(
+    session: Session, training: Training, student_id: int, actor: Actor
+) -> tuple[Applicant, TrainingEnroll | None]:
+    """The student, of the training's practice, with their row here, if any.
+
+    Only staff see others than themselves. Raises `NotFound`.
+    """
+    which = {"student": student_id, "practice": training.practice_id, "training": training.id}
+    found = session.execute(_the_applicant(), which).one_or_none()
+    if found is not None:
+        *facts, row = found
+        student = Applicant(*facts)
+        if actor.staff or actor.user_id in (None, student.user_id):
+            return student, row
+    raise NotFound(what="student", id=student_id)
 
 
 @cache
-def _the_student() -> sa.Select[Any]:
-    mine = Student.practice_id == sa.bindparam("practice")
+def _the_applicant() -> Any:
+    e, s = TrainingEnroll, Student
+    here = sa.and_(e.student_id == s.id, e.training_id == sa.bindparam("training"))
+    of_practice = s.practice_id == sa.bindparam("practice")
+    found: sa.Select[Any] = sa.select(
+        s.id, s.user_id, s.status, User.active, User.first_name, User.last_name, e
+    )
     return (
-        sa.select(Student)
-        .options(joinedload(Student.user))
-        .where(Student.id == sa.bindparam("student"), mine)
+        found.join(User, User.id == s.user_id)
+        .outerjoin(e, here)
+        .where(s.id == sa.bindparam("student"), of_practice)
         .execution_options(populate_existing=True)
     )
 
 
-def _require_bookable(stand: Standing, student: Student, actor: Actor, terms: bool) -> None:
+def _require_bookable(stand: Standing, student: Applicant, actor: Actor, terms: bool) -> None:
     if not stand.is_open:
         raise NotOpen
     _require_active(student)
     if actor.staff:
         return
-    if not student.user.profile_complete:
+    if not student.profile_complete:
         raise ProfileIncomplete
     if not terms:
         raise TermsNotAccepted
 
 
-def _require_active(student: Student) -> None:
-    if student.status is not PersonStatus.ACTIVE or not student.user.active:
+def _require_active(student: Applicant) -> None:
+    if not student.active:
         raise StudentInactive
 
 

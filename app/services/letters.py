@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models.bulk import among, dialect_of, given, insert_selected, random_uuid
+from app.models.bulk import among, dialect_of, given, insert_rows, random_uuid, selected
 from app.models.enrolment import TrainingEnroll
 from app.models.outbox import Outbox, OutboxState
 from app.models.person import PersonStatus, Student, Trainer
@@ -129,7 +129,7 @@ def _tell(
 ) -> None:
     """Promise `letter` to the student of each place and `<letter>_trainer` to their trainers.
 
-    The readers are found and the rows written inside the database: two statements for a thousand.
+    The readers are found and the rows written inside the database: one statement for a thousand.
     """
     if not places:
         return
@@ -140,10 +140,7 @@ def _tell(
         "payload": facts or {},
         "now": now,
     }
-    if students:
-        session.execute(_to_students(dialect_of(session)), what)
-    if trainers:
-        session.execute(_to_trainers(dialect_of(session)), what | {"kind": f"{letter}_trainer"})
+    session.execute(_to_people(dialect_of(session), students, trainers), what)
 
 
 def _tell_all(
@@ -159,7 +156,7 @@ def _tell_all(
     _tell(session, letter, places, seq, now, trainers=False, facts=facts)
     what = {
         "training": training_id,
-        "kind": f"{letter}_trainer",
+        "kind": letter,
         "seq": seq,
         "payload": {"training": training_id, **facts},
         "now": now,
@@ -168,42 +165,40 @@ def _tell_all(
 
 
 @cache
-def _to_students(dialect: str) -> Any:
+def _to_people(dialect: str, students: bool, trainers: bool) -> Any:
+    """The statement that promises a letter about some enrolments to all whom it concerns."""
     e = TrainingEnroll
-    readers = (
-        _of_these_enrolments()
-        .join(Student, Student.id == e.student_id)
-        .join(User, User.id == Student.user_id)
-        .outerjoin(UserSettings, UserSettings.user_id == User.id)
-        .where(mail_allowed())
-    )
-    return _promises(dialect, readers, _about_an_enrolment(), e.uuid, e.invite_no)
-
-
-@cache
-def _to_trainers(dialect: str) -> Any:
-    e = TrainingEnroll
-    readers = _trainers_of(_of_these_enrolments(), e.training_id)
-    return _promises(dialect, readers, _about_an_enrolment(), e.uuid, e.invite_no)
+    these = sa.select(e).where(among(e.id, "ids"))
+    about = {"enrolment_id": e.id, "invite_no": e.invite_no, "sequence": e.ical_sequence}
+    told = []
+    if students:
+        told.append(_rows(_students_of(these), "", about, e.uuid, e.invite_no))
+    if trainers:
+        readers = _trainers_of(these, e.training_id)
+        told.append(_rows(readers, "_trainer", about, e.uuid, e.invite_no))
+    everyone = sa.union_all(*told).subquery() if len(told) > 1 else told[0].subquery()
+    return insert_rows(dialect, Outbox, sa.select(everyone), once_per="key")
 
 
 @cache
 def _to_trainers_once(dialect: str) -> Any:
     this = sa.select(Training).where(Training.id == sa.bindparam("training"))
     subject = sa.literal("training-") + sa.cast(Training.id, sa.String)
-    return _promises(dialect, _trainers_of(this, Training.id), {}, subject, sa.literal(0))
+    readers = _trainers_of(this, Training.id)
+    rows = _rows(readers, "_trainer", {}, subject, sa.literal(0)).subquery()
+    return insert_rows(dialect, Outbox, sa.select(rows), once_per="key")
 
 
-def _promises(
-    dialect: str,
+def _rows(
     readers: sa.Select[Any],
+    suffix: str,
     about: dict[str, Any],
     subject: sa.SQLColumnExpression[str],
     invite_no: sa.SQLColumnExpression[int],
-) -> Any:
-    """The statement that writes a row for each `User` whom `readers` selects."""
+) -> sa.Select[Any]:
+    """A row of the outbox for each `User` whom `readers` selects."""
     reader = sa.cast(User.id, sa.String)
-    kind = sa.bindparam("kind", type_=sa.String)
+    kind = sa.bindparam("kind", type_=sa.String) + suffix
     # What tells it from the next of its kind: the number in the history, else the invitation (WM6).
     occasion = sa.func.coalesce(sa.bindparam("seq", type_=sa.Integer), invite_no)
     columns = about | {
@@ -211,24 +206,24 @@ def _promises(
         "key": kind + ":" + subject + ":" + sa.cast(occasion, sa.String) + ":email:" + reader,
         "channel": "email",
         "aggregate": subject + "/" + reader,  # one reader's bad address holds up nobody else
-        "kind": given("kind"),
+        "kind": kind,
         "user_id": User.id,
         "payload": given("payload"),
         "state": OutboxState.PENDING,
         "due_at": given("now"),
         "created_at": given("now"),
     }
-    return insert_selected(dialect, Outbox, columns, readers, once_per="key")
+    return selected(Outbox, columns, readers)
 
 
-def _of_these_enrolments() -> sa.Select[Any]:
-    e = TrainingEnroll
-    return sa.select(e).where(among(e.id, "ids")).order_by(e.queue_position)
-
-
-def _about_an_enrolment() -> dict[str, Any]:
-    e = TrainingEnroll
-    return {"enrolment_id": e.id, "invite_no": e.invite_no, "sequence": e.ical_sequence}
+def _students_of(enrolments: sa.Select[Any]) -> sa.Select[Any]:
+    """The students of these enrolments who may be written to."""
+    return (
+        enrolments.join(Student, Student.id == TrainingEnroll.student_id)
+        .join(User, User.id == Student.user_id)
+        .outerjoin(UserSettings, UserSettings.user_id == User.id)
+        .where(mail_allowed())
+    )
 
 
 def _trainers_of(things: sa.Select[Any], training_id: Any) -> sa.Select[Any]:
@@ -247,7 +242,6 @@ def _trainers_of(things: sa.Select[Any], training_id: Any) -> sa.Select[Any]:
         .join(User, User.id == Trainer.user_id)
         .outerjoin(UserSettings, UserSettings.user_id == User.id)
         .where(each == TrainerLetters.EACH, mail_allowed())
-        .order_by(User.id)
     )
 
 
