@@ -13,8 +13,8 @@ help: ## say what there is
 
 setup: .venv/developing ## install everything into .venv, from the locked requirements
 
-demo: .venv/running ## replay twelve weeks of made-up demand through the waitlist and show what became of it
-	@$(FLASK) replay --generate
+demo: .venv/running ## replay three weeks of made-up demand for 24 trainings and show what became of it
+	@$(FLASK) replay --generate 24
 
 run: .venv/running ## migrate the database and serve the web app; Ctrl-C stops it
 	@$(FLASK) db upgrade

@@ -404,11 +404,9 @@ def _the_applicant() -> Any:
     e, s = TrainingEnroll, Student
     here = sa.and_(e.student_id == s.id, e.training_id == sa.bindparam("training"))
     of_practice = s.practice_id == sa.bindparam("practice")
-    found: sa.Select[Any] = sa.select(
-        s.id, s.user_id, s.status, User.active, User.first_name, User.last_name, e
-    )
     return (
-        found.join(User, User.id == s.user_id)
+        sa.select(s.id, s.user_id, s.status, User.active, User.first_name, User.last_name, e)
+        .join(User, User.id == s.user_id)
         .outerjoin(e, here)
         .where(s.id == sa.bindparam("student"), of_practice)
         .execution_options(populate_existing=True)
