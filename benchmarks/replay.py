@@ -17,7 +17,7 @@ def run(db: str, n: int | None) -> list[Case]:
     cases = []
     for trainings in (n,) if n else TRAININGS:
         with an_app(db) as app:
-            demand = generate(trainings, 1)
+            demand = generate(1, trainings)
             figures = replay(app, demand)
         broken = figures.oversold + figures.fifo_violations + figures.idle_spots
         broken += figures.history_gaps
