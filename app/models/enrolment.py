@@ -120,7 +120,7 @@ class TrainingEnroll(Model):
     student: Mapped[Student] = relationship()
 
     @staticmethod
-    def open_at(now: datetime) -> ColumnElement[bool]:
+    def open_at(now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
         """An answer given at `now` is in time. The twin of `overdue_at`: never both (I10)."""
         deadline = TrainingEnroll.invite_expires_at
         return sa.or_(deadline.is_(None), deadline > now)

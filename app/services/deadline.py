@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -41,10 +42,17 @@ def governing_schedule(session: Session, training: Training) -> AutomationSchedu
 
     Among the waitlist schedules that work: one for its type before one for all, lowest id first.
     """
+    of = {"type": training.training_type_id, "practice": training.practice_id}
+    found: AutomationSchedule | None = session.scalars(_governing(), of).first()
+    return found
+
+
+@cache
+def _governing() -> sa.Select[Any]:
     s, typed = AutomationSchedule, schedule_types.c
     types_of = sa.select(typed.schedule_id).where(typed.schedule_id == s.id)
-    of_its_type = types_of.where(typed.training_type_id == training.training_type_id).exists()
-    return session.scalars(
+    of_its_type = types_of.where(typed.training_type_id == sa.bindparam("type")).exists()
+    return (
         sa.select(s)
         .join(AutomationClasses, AutomationClasses.id == s.automation_class_id)
         .where(
@@ -53,12 +61,12 @@ def governing_schedule(session: Session, training: Training) -> AutomationSchedu
             s.beforeafter == BeforeAfterEnum.after,
             sa.or_(s.events.is_(None), s.events == EventsEnum.invited),
             s.interval.is_not(None),
-            sa.or_(s.practice_id.is_(None), s.practice_id == training.practice_id),
+            sa.or_(s.practice_id.is_(None), s.practice_id == sa.bindparam("practice")),
             sa.or_(of_its_type, ~types_of.exists()),
         )
         .order_by(sa.case((of_its_type, 0), else_=1), s.id)
         .limit(1)
-    ).first()
+    )
 
 
 def answer_until(

@@ -36,7 +36,7 @@ from app.services.ledger import allow_over, settle
 from app.services.locks import locked
 from app.services.refusals import NotFound, Refusal, a_reason
 from app.services.scope import require_own
-from app.services.transitions import move, place_of, reread
+from app.services.transitions import NEXT_SEQUENCE, move, place_of, reread
 
 
 class NotOpen(Refusal):
@@ -318,7 +318,7 @@ def _move_out(
         from_,
         DEROLLED,
         invite_planned_at=None,
-        ical_sequence=TrainingEnroll.ical_sequence + 1,
+        ical_sequence=NEXT_SEQUENCE,
     )
     if from_ is INVITED:
         plan.drop_expiry(session, [enrolment.id])
@@ -338,7 +338,7 @@ def _place(
     changes: dict[str, Any],
 ) -> tuple[TrainingEnroll, EnrolmentStatus | None]:
     """A new row, or the old one moved: one row per student and training, for ever (WE1)."""
-    changes = changes | {"ical_sequence": TrainingEnroll.ical_sequence + 1}
+    changes = changes | {"ical_sequence": NEXT_SEQUENCE}
     if row is not None:
         from_ = row.status
         move(session, row, from_, to, **changes)  # sure to win: read under the lock

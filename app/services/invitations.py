@@ -24,7 +24,15 @@ from app.services import history, letters, plan
 from app.services.actors import Actor
 from app.services.deadline import answer_until, governing_schedule
 from app.services.ledger import next_position
-from app.services.transitions import ALWAYS, Place, forget, move_many
+from app.services.transitions import (
+    ALWAYS,
+    NEXT_INVITATION,
+    NEXT_SEQUENCE,
+    ONE_MORE_MISSED,
+    Place,
+    forget,
+    move_many,
+)
 
 log = logging.getLogger("app.services.invitations")
 
@@ -49,7 +57,7 @@ def make(
         ids,
         WAITLIST,
         INVITED,
-        invite_no=TrainingEnroll.invite_no + 1,
+        invite_no=NEXT_INVITATION,
         invite_date=now,
         invite_expires_at=deadline,
         invite_promised_until=None,
@@ -120,8 +128,8 @@ def end(
         INVITED,
         EXPIRED,
         where=where,
-        missed_invites=TrainingEnroll.missed_invites + 1,
-        ical_sequence=TrainingEnroll.ical_sequence + 1,
+        missed_invites=ONE_MORE_MISSED,
+        ical_sequence=NEXT_SEQUENCE,
     )
     history.record_many(session, places, event, INVITED, EXPIRED, actor, now, note=note)
     letters.expired(session, places, now)

@@ -28,7 +28,7 @@ from app.services.actors import Actor
 from app.services.ledger import settle
 from app.services.locks import locked
 from app.services.refusals import Refusal, a_reason
-from app.services.transitions import PLACE, Place, move_many
+from app.services.transitions import NEXT_SEQUENCE, PLACE, Place, move_many
 
 
 class TrainingClosed(Refusal):
@@ -212,7 +212,7 @@ def _close_all(
             from_,
             DEROLLED,
             invite_planned_at=None,
-            ical_sequence=TrainingEnroll.ical_sequence + 1,
+            ical_sequence=NEXT_SEQUENCE,
         )
         history.record_many(
             session,
@@ -424,7 +424,7 @@ def _next_sequence(session: Session, training_id: int) -> list[Place]:
     rows = session.execute(
         sa.update(TrainingEnroll)
         .where(TrainingEnroll.training_id == training_id, TrainingEnroll.status.in_(OPEN))
-        .values(ical_sequence=TrainingEnroll.ical_sequence + 1)
+        .values(ical_sequence=NEXT_SEQUENCE)
         .returning(*PLACE)
         .execution_options(synchronize_session="fetch")
     )

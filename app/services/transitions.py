@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -88,6 +88,11 @@ PLACE: tuple[InstrumentedAttribute[Any], ...] = tuple(
     getattr(TrainingEnroll, name) for name in Place._fields
 )
 
+# What a move often counts on: composed once, as the statements that hold them.
+NEXT_SEQUENCE = TrainingEnroll.ical_sequence + 1
+NEXT_INVITATION = TrainingEnroll.invite_no + 1
+ONE_MORE_MISSED = TrainingEnroll.missed_invites + 1
+
 
 def place_of(enrolment: TrainingEnroll) -> Place:
     """The enrolment as a `Place`."""
@@ -113,19 +118,18 @@ def move(
     to: Any,
     *,
     where: ColumnElement[bool] = ALWAYS,
+    given: dict[str, Any] | None = None,
     **changes: Any,
 ) -> bool:
     """Move `row` from `from_` (one status, or a tuple) to `to`; say whether it was us who did.
 
     Check and change are one statement, so of two that race exactly one gets True. `where` holds
-    what else must be true, deadlines above all. Afterwards `row` shows what is true.
+    what else must be true, deadlines above all; `given` are the values of its parameters.
+    Afterwards `row` shows what is true.
     """
-    model = type(row)
-    moved = session.scalars(
-        _guarded(model, model.id == row.id, from_, to, where, changes)
-        .returning(model)
-        .execution_options(synchronize_session=False, populate_existing=True)
-    ).one_or_none()
+    statement, values = _guarded(type(row), "one", from_, to, where, changes)
+    values |= {"moving": row.id, **(given or {})}
+    moved = session.scalars(statement, values).one_or_none()
     if moved is None:
         session.refresh(row)
     return moved is not None
@@ -143,12 +147,8 @@ def move_many(
     """The same guard over a set of enrolments; return those that moved, in the order of `ids`."""
     if not ids:
         return []
-    which = among(TrainingEnroll.id, ids)
-    rows = session.execute(
-        _guarded(TrainingEnroll, which, from_, to, where, changes)
-        .returning(*PLACE)
-        .execution_options(synchronize_session=False)
-    )
+    statement, values = _guarded(TrainingEnroll, "many", from_, to, where, changes)
+    rows = session.execute(statement, values | {"moving": list(ids)})
     moved = {row.id: Place(*row) for row in rows}
     forget(session, moved)
     return [moved[id_] for id_ in ids if id_ in moved]
@@ -164,18 +164,43 @@ def forget(session: Session, ids: Iterable[int]) -> None:
 
 def _guarded(
     model: Any,
-    which: ColumnElement[bool],
+    how_many: str,
     from_: Any,
     to: Any,
     where: ColumnElement[bool],
     changes: dict[str, Any],
-) -> sa.Update:
+) -> tuple[Any, dict[str, Any]]:
+    """The guarded UPDATE and the values of its parameters."""
     froms = from_ if isinstance(from_, tuple) else (from_,)
     for one in froms:
         if (one, to) not in MOVES[model]:
             raise IllegalMove(f"{model.__name__}: no event leads from {one} to {to}")
-    return (
+    made = {n: v for n, v in changes.items() if isinstance(v, sa.SQLColumnExpression)}
+    plain = [name for name in changes if name not in made]
+    statement = _compose(model, how_many, froms, to, where, tuple(plain), tuple(made.items()))
+    return statement, {f"new_{name}": changes[name] for name in plain}
+
+
+@lru_cache(maxsize=256)  # expressions are told apart by identity, so the usual ones are constants
+def _compose(
+    model: Any,
+    how_many: str,
+    froms: tuple[Any, ...],
+    to: Any,
+    where: ColumnElement[bool],
+    plain: tuple[str, ...],
+    made: tuple[tuple[str, Any], ...],
+) -> Any:
+    columns = model.__table__.c
+    new = {name: sa.bindparam(f"new_{name}", type_=columns[name].type) for name in plain}
+    many = how_many == "many"
+    which = among(model.id, "moving") if many else model.id == sa.bindparam("moving")
+    guarded = (
         sa.update(model)
         .where(which, model.status.in_(froms), where)
-        .values(status=to, version=model.version + 1, **changes)
+        .values(status=to, version=model.version + 1, **new, **dict(made))
+        .execution_options(synchronize_session=False, dml_strategy="orm")
     )
+    if many:
+        return guarded.returning(*PLACE)
+    return guarded.returning(model).execution_options(populate_existing=True)

@@ -38,6 +38,7 @@ from app.models.enrolment import (
 )
 from app.models.person import PersonStatus, Student
 from app.models.queue import (
+    NOW,
     Standing,
     clock,
     eligible,
@@ -56,7 +57,7 @@ from app.services.ledger import next_position, settle
 from app.services.locks import locked
 from app.services.refusals import Refusal, a_reason
 from app.services.scope import require_own
-from app.services.transitions import PLACE, Place, move, place_of, reread
+from app.services.transitions import NEXT_SEQUENCE, PLACE, Place, move, place_of, reread
 
 
 class Answer(StrEnum):
@@ -135,7 +136,7 @@ def at_the_tail(session: Session, training_id: int, now: datetime) -> dict[str, 
     """What a row gets that joins the line, or joins it again."""
     return afresh(now) | {
         "queue_position": next_position(session, training_id),
-        "ical_sequence": TrainingEnroll.ical_sequence + 1,
+        "ical_sequence": NEXT_SEQUENCE,
     }
 
 
@@ -152,15 +153,19 @@ def afresh(now: datetime) -> dict[str, Any]:
 
 def require_reachable(session: Session, student_id: int) -> None:
     """Raises `Unreachable`."""
-    told = session.scalar(
-        sa.select(reachable(rules_of(session)))
+    if not session.scalar(_can_be_told(rules_of(session)), {"student": student_id}):
+        raise Unreachable
+
+
+@cache
+def _can_be_told(rules: Rules) -> sa.Select[Any]:
+    return (
+        sa.select(reachable(rules))
         .select_from(Student)
         .join(User, User.id == Student.user_id)
         .outerjoin(UserSettings, UserSettings.user_id == User.id)
-        .where(Student.id == student_id)
+        .where(Student.id == sa.bindparam("student"))
     )
-    if not told:
-        raise Unreachable
 
 
 # --- refill --------------------------------------------------------------------------------------
@@ -377,8 +382,9 @@ def accept(
         enrolment,
         INVITED,
         ENROLLED,
-        where=sa.and_(_answerable(now), _this_invitation(invite_no)),
-        ical_sequence=TrainingEnroll.ical_sequence + 1,
+        where=_answerable(invite_no is not None),
+        given={"now": now, "asked": invite_no},
+        ical_sequence=NEXT_SEQUENCE,
     ):
         history.record(session, enrolment, "accepted", INVITED, ENROLLED, actor, now)
         letters.accepted(session, place_of(enrolment), now)
@@ -402,14 +408,14 @@ def decline(
     """
     require_own(enrolment, actor)
     training = locked(session, Training, enrolment.training_id)
-    in_time = sa.true() if actor.staff else TrainingEnroll.open_at(now)
     if move(
         session,
         enrolment,
         INVITED,
         DECLINED,
-        where=sa.and_(in_time, _this_invitation(invite_no)),
-        ical_sequence=TrainingEnroll.ical_sequence + 1,
+        where=_declinable(not actor.staff, invite_no is not None),
+        given={"now": now, "asked": invite_no},
+        ical_sequence=NEXT_SEQUENCE,
     ):
         history.record(session, enrolment, "declined", INVITED, DECLINED, actor, now)
         letters.declined(session, place_of(enrolment), now)
@@ -419,7 +425,11 @@ def decline(
     return _why_not(enrolment, now, invite_no)
 
 
-def _answerable(now: datetime) -> ColumnElement[bool]:
+THIS_INVITATION = TrainingEnroll.invite_no == sa.bindparam("asked", type_=sa.Integer)
+
+
+@cache
+def _answerable(this_one: bool) -> ColumnElement[bool]:
     """In time, the training open, the student active: what an acceptance needs (WE2 5)."""
     begins = starts_at(TrainingEnroll.training_id)
     bookable = sa.exists().where(
@@ -435,15 +445,21 @@ def _answerable(now: datetime) -> ColumnElement[bool]:
         User.active,
     )
     return sa.and_(
-        TrainingEnroll.open_at(now),
-        sa.or_(begins.is_(None), begins > now),
+        TrainingEnroll.open_at(NOW),
+        sa.or_(begins.is_(None), begins > NOW),
         bookable,
         active,
+        *([THIS_INVITATION] if this_one else []),
     )
 
 
-def _this_invitation(invite_no: int | None) -> ColumnElement[bool]:
-    return sa.true() if invite_no is None else TrainingEnroll.invite_no == invite_no
+@cache
+def _declinable(in_time: bool, this_one: bool) -> ColumnElement[bool]:
+    return sa.and_(
+        sa.true(),
+        *([TrainingEnroll.open_at(NOW)] if in_time else []),
+        *([THIS_INVITATION] if this_one else []),
+    )
 
 
 def _why_not(enrolment: TrainingEnroll, now: datetime, invite_no: int | None) -> Answer:
