@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
@@ -43,11 +44,19 @@ class UnitSession(FlaskSession):
         if has_app_context() and "rules" in current_app.extensions:
             self.info.setdefault("rules", current_app.extensions["rules"])
 
-    def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
-        from app.models.engine import reading  # models import this module
+    def get_bind(self, *args: Any, **asked: Any) -> Engine | Connection:
+        """The one engine there is, found once; in a GET the one that only reads."""
+        if asked.get("bind") is not None:
+            return super().get_bind(*args, **asked)
+        if self.info.get("read"):
+            from app.models.engine import reading  # models import this module
 
-        bind = super().get_bind(*args, **kwargs)
-        return reading(bind) if self.info.get("read") and isinstance(bind, Engine) else bind
+            return reading(self._engine)
+        return self._engine
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return self._db.engine
 
 
 class Database(SQLAlchemy):
