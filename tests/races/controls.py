@@ -128,13 +128,20 @@ def no_status_guard() -> Iterator[None]:
 
 
 def careless_move(
-    session: Session, row: Any, from_: Any, to: Any, *, where: Any = ALWAYS, **changes: Any
+    session: Session,
+    row: Any,
+    from_: Any,
+    to: Any,
+    *,
+    where: Any = ALWAYS,
+    given: dict[str, Any] | None = None,
+    **changes: Any,
 ) -> bool:
     """`transitions.move` as one would write it at first: look, then set."""
     may = sa.select(TrainingEnroll.id).where(
         TrainingEnroll.id == row.id, TrainingEnroll.status == from_, where
     )
-    if session.scalar(may) is None:
+    if session.scalar(may, given) is None:
         session.refresh(row)
         return False
     pause()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -35,6 +36,13 @@ def no_refill() -> AbstractContextManager[object]:
     return patch.object(waitlist, "freed", only_counted)
 
 
-def no_deadline() -> AbstractContextManager[object]:
+@contextmanager
+def no_deadline() -> Iterator[None]:
     """Every answer is in time."""
-    return patch.object(TrainingEnroll, "open_at", staticmethod(lambda _now: sa.true()))
+    composed = (waitlist._answerable, waitlist._declinable)
+    with patch.object(TrainingEnroll, "open_at", staticmethod(lambda _now: sa.true())):
+        for guard in composed:
+            guard.cache_clear()  # composed once, with the deadline in it
+        yield
+    for guard in composed:
+        guard.cache_clear()
