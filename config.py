@@ -50,12 +50,32 @@ class Settings(BaseSettings):
     waitlist_invite_window_hours: float = Field(default=24, gt=0)
     waitlist_stagger_seconds: float = Field(default=0, ge=0)
 
+    scheduler_lock_host: str = "127.0.0.1"
+    scheduler_lock_port: int = Field(default=53462, ge=1, le=65535)
+    scheduler_shutdown_grace_seconds: float = Field(default=30, ge=0)
+    scheduler_threads: int = Field(default=4, ge=1)
+    automation_modules: Annotated[list[str], NoDecode] = []
+
+    mail_transport: Literal["smtp", "file", "console", "memory"] = "smtp"
+    mail_folder: str = "outbox"
+    mail_domain: str | None = None
+    mail_sender: str | None = None
+    mail_rate: float = Field(default=20, ge=0)
+    mail_burst: int = Field(default=100, ge=1)
+    mail_real_in_development: bool = False
+    smtp_host: str = "localhost"
+    smtp_port: int = Field(default=25, ge=1, le=65535)
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_tls: Literal["none", "starttls", "tls"] = "starttls"
+    link_keys: Annotated[list[SecretStr], NoDecode] = []
+
     web_host: str = "127.0.0.1"
     web_port: int = Field(default=8000, ge=1, le=65535)
     web_workers: int = Field(default=2, ge=1)
     web_threads: int = Field(default=8, ge=1)
 
-    @field_validator("trusted_hosts", mode="before")
+    @field_validator("trusted_hosts", "automation_modules", "link_keys", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         if isinstance(value, str):

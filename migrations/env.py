@@ -46,15 +46,11 @@ def on_sqlite() -> None:
         raw = connection.connection.dbapi_connection
         raw.isolation_level = None
         raw.execute("PRAGMA foreign_keys=OFF")
-        raw.execute("BEGIN IMMEDIATE")
-        try:
+        with connection.begin():  # ours, so that Alembic commits nothing between two revisions
+            raw.execute("BEGIN IMMEDIATE")
             migrate(connection)
             if broken := raw.execute("PRAGMA foreign_key_check").fetchall():
                 raise RuntimeError(f"this migration breaks foreign keys: {broken[:5]}")
-        except BaseException:
-            raw.execute("ROLLBACK")
-            raise
-        raw.execute("COMMIT") if raw.in_transaction else None
 
 
 def on_postgresql() -> None:

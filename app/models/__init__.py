@@ -11,9 +11,11 @@ from app.models.automation import (
 from app.models.enrolment import EnrolmentStatus, TrainingEnroll
 from app.models.enrolment_history import EnrolmentHistory
 from app.models.job import Job
-from app.models.outbox import LetterText, Outbox, OutboxState
+from app.models.link import LinkToken
+from app.models.outbox import ChannelState, LetterText, Outbox, OutboxState
 from app.models.person import PersonStatus, Student, Trainer
 from app.models.practice import OnBounce, Practice
+from app.models.system import SchedulerEpoch, Setback, SystemDuty
 from app.models.training import (
     AssignmentStatus,
     Location,
@@ -30,11 +32,13 @@ __all__ = [
     "AutomationRun",
     "AutomationSchedule",
     "BeforeAfterEnum",
+    "ChannelState",
     "EnrolmentHistory",
     "EnrolmentStatus",
     "EventsEnum",
     "Job",
     "LetterText",
+    "LinkToken",
     "Location",
     "OnBounce",
     "Outbox",
@@ -43,7 +47,10 @@ __all__ = [
     "Practice",
     "Role",
     "RunStatus",
+    "SchedulerEpoch",
+    "Setback",
     "Student",
+    "SystemDuty",
     "Trainer",
     "TrainerLetters",
     "Training",

@@ -106,6 +106,15 @@ class AutomationSchedule(Model):
     active_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     task_config: Mapped[dict[str, Any]] = mapped_column(JsonObject, default=dict)
+    # Null lets the task class decide.
+    misfire_grace_time: Mapped[int | None]  # seconds
+    timeout_seconds: Mapped[int | None]
+    last_execution_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when it began
+    last_execution_id: Mapped[str | None] = mapped_column(Uuid)
+    last_run_status: Mapped[str | None] = mapped_column(sa.String(20))  # a RunStatus
+    last_run_error: Mapped[str | None] = mapped_column(sa.Text)  # null after a success
+    execution_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    consecutive_failures: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     version: Mapped[int] = mapped_column(default=1, server_default="1")
@@ -139,6 +148,7 @@ class AutomationRun(Model):
         sa.UniqueConstraint("schedule_id", "item", "occurrence"),
         sa.Index("ix_automation_run_started", "started_at"),
         sa.Index("ix_automation_run_due", "schedule_id", "due_at"),
+        sa.Index("ix_automation_run_status", "status", "not_before"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -148,12 +158,21 @@ class AutomationRun(Model):
     occurrence: Mapped[str] = mapped_column(sa.String(100))  # a UTC instant, or manual:<uuid>
     status: Mapped[RunStatus] = mapped_column(enum_type(RunStatus, "status"))
     reason: Mapped[str | None] = mapped_column(sa.String(100))
+    trigger: Mapped[str] = mapped_column(
+        sa.String(20), default="schedule", server_default="schedule"
+    )
     due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)  # the next try, while queued
     attempt: Mapped[int] = mapped_column(default=1, server_default="1")
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    deadline_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # started + time-out
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    duration_ms: Mapped[int | None]
+    worker: Mapped[str | None] = mapped_column(sa.String(100))  # host, pid and epoch
+    messages_sent: Mapped[int] = mapped_column(default=0, server_default="0")  # letters promised
     result: Mapped[dict[str, Any] | None] = mapped_column(PlainJson)
     error: Mapped[str | None] = mapped_column(sa.Text)
+    error_type: Mapped[str | None] = mapped_column(sa.String(200))
     traceback: Mapped[str | None] = mapped_column(sa.Text)
 
     schedule: Mapped[AutomationSchedule] = relationship()

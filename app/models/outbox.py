@@ -81,6 +81,19 @@ class Outbox(Model):
         return f"<Outbox {self.id} {self.kind}>"
 
 
+class ChannelState(Model):
+    """How a channel fares: paused after failures in a row, its tokens for the rate (OB7, OB8)."""
+
+    __tablename__ = "channel_state"
+
+    channel: Mapped[str] = mapped_column(sa.String(20), primary_key=True)
+    paused_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    reason: Mapped[str | None] = mapped_column(sa.Text)
+    failures: Mapped[int] = mapped_column(default=0, server_default="0")  # in a row
+    tokens: Mapped[float | None]  # letters that may go at once; null = a full bucket
+    refilled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
 class LetterText(Model):
     """A practice's own wording of a letter; without one the shipped text goes out (WM4)."""
 
