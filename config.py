@@ -6,10 +6,13 @@ sentence per mistake (`BadSettings`), never by a traceback.
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import stat
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from dotenv import find_dotenv
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -47,8 +50,8 @@ class Settings(BaseSettings):
     waitlist_min_answer: timedelta = timedelta(minutes=15)
     waitlist_batch_size: int = Field(default=0, ge=0)
     waitlist_invite_limit: int = Field(default=3, ge=1)
-    waitlist_invite_window_hours: float = Field(default=24, gt=0)
-    waitlist_stagger_seconds: float = Field(default=0, ge=0)
+    waitlist_invite_window_hours: float = Field(default=24, gt=0, le=8784)  # 366 days
+    waitlist_stagger_seconds: float = Field(default=0, ge=0, le=86400)
 
     scheduler_lock_host: str = "127.0.0.1"
     scheduler_lock_port: int = Field(default=53462, ge=1, le=65535)
@@ -95,6 +98,16 @@ class Settings(BaseSettings):
         except Refusal as no:
             raise ValueError(str(no.sentence)) from no
 
+    @field_validator("waitlist_cutoff", mode="before")
+    @classmethod
+    def _none_at_all(cls, value: Any) -> Any:
+        """Answers may come until the start, though an interval is never 0 elsewhere (WA7).
+
+        Runs before `_interval`: pydantic begins with the last.
+        """
+        none = isinstance(value, str) and re.fullmatch(r"(0+ +)?0+(:00:00)?", value.strip())
+        return timedelta(0) if none else value
+
     @property
     def database(self) -> str | None:
         uri = self.sqlalchemy_database_uri
@@ -123,9 +136,24 @@ def mistakes_for_serving(settings: Settings) -> list[str]:
             "SQLALCHEMY_DATABASE_URI is not set: name a database, for instance"
             " postgresql://user:password@host/name or sqlite:////path/to/nextseat.db."
         )
+    if settings.demo and not _is_this_machine(settings.web_host):
+        mistakes.append(
+            "DEMO is on, so anyone may do anything, and WEB_HOST is more than this machine: set"
+            " WEB_HOST to 127.0.0.1, or DEMO to 0."
+        )
     if settings.environment == "PRODUCTION" and not settings.demo:
-        mistakes += [*_secret(settings), *_address(settings), *_env_file()]
+        mistakes += [*_secret(settings), *_address(settings), *_mail(settings), *_env_file()]
     return mistakes
+
+
+def warnings_for_serving(settings: Settings) -> list[str]:
+    """What is allowed but hardly meant, a sentence each."""
+    if settings.environment != "PRODUCTION" or settings.demo or settings.mail_transport == "smtp":
+        return []
+    return [
+        f"MAIL_TRANSPORT is {settings.mail_transport}: no letter reaches anyone; set it to smtp"
+        " for real mail."
+    ]
 
 
 def _secret(settings: Settings) -> list[str]:
@@ -140,16 +168,54 @@ def _secret(settings: Settings) -> list[str]:
 
 def _address(settings: Settings) -> list[str]:
     mistakes = []
-    if not (settings.public_base_url or "").startswith("https://"):
+    if not _is_https(settings.public_base_url or ""):
         mistakes.append(
-            "PUBLIC_BASE_URL is missing or not https: set it to the address people use, such as"
-            " https://training.example.org; links in letters are built from it."
+            "PUBLIC_BASE_URL is missing, not https or without a host: set it to the address people"
+            " use, such as https://training.example.org; links in letters are built from it."
         )
-    if not settings.trusted_hosts:
+    if not settings.trusted_hosts or any("*" in host for host in settings.trusted_hosts):
         mistakes.append(
-            "TRUSTED_HOSTS is empty: list the host names you serve, such as training.example.org."
+            "TRUSTED_HOSTS is empty or trusts any host: list the host names you serve, such as"
+            " training.example.org."
         )
     return mistakes
+
+
+def _is_https(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme == "https" and bool(parts.hostname)
+    except ValueError:  # such as a bracket that is never closed
+        return False
+
+
+def _mail(settings: Settings) -> list[str]:
+    mistakes = []
+    keys = [key.get_secret_value() for key in settings.link_keys]
+    secret = settings.secret_key and settings.secret_key.get_secret_value()
+    unfit = {*EXAMPLE_SECRETS, secret}  # one secret per purpose (SE18)
+    if not keys or any(key in unfit or len(key.encode()) < SHORTEST_SECRET for key in keys):
+        mistakes.append(
+            f"LINK_KEYS is missing, or a key in it is shorter than {SHORTEST_SECRET} bytes, an"
+            ' example or SECRET_KEY itself: set it to the output of python -c "import secrets;'
+            ' print(secrets.token_urlsafe(48))".'
+        )
+    in_the_clear = settings.mail_transport == "smtp" and settings.smtp_tls == "none"
+    if in_the_clear and not _is_this_machine(settings.smtp_host):
+        mistakes.append(
+            "SMTP_TLS is none although SMTP_HOST is another machine: set it to starttls or tls, or"
+            " letters and password cross the network in the clear."
+        )
+    return mistakes
+
+
+def _is_this_machine(host: str) -> bool:
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False  # a name: who knows where it leads tomorrow
 
 
 def _env_file() -> list[str]:

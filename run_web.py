@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Any, NoReturn
 
+import click
 from flask import Flask
 
 import app
+from app.extensions import db
 from app.models.engine import BadDatabaseUrl
+from app.ops.exits import explained
+from app.ops.migrating import require_migrated
 from config import BadSettings, Settings, load, mistakes_for_serving
 
 WRONG_USE = 2
@@ -28,6 +32,7 @@ def main() -> None:
     settings: Settings = application.extensions["settings"]
     if mistakes := mistakes_for_serving(settings):
         _refuse(mistakes)
+    _require_tables(application)
     if sys.platform == "win32":
         import waitress
 
@@ -39,6 +44,16 @@ def main() -> None:
         )
     else:
         _gunicorn(settings)
+
+
+def _require_tables(application: Flask) -> None:
+    """Nobody is served from tables that this code doesn't know, nor from none."""
+    try:
+        with application.app_context():
+            explained(require_migrated)(application)
+            db.engine.dispose()  # nothing of ours is open when workers are forked
+    except click.ClickException as no:
+        _refuse([no.message], no.exit_code)
 
 
 def _gunicorn(settings: Settings) -> None:
@@ -60,10 +75,10 @@ def _gunicorn(settings: Settings) -> None:
     Server().run()
 
 
-def _refuse(mistakes: list[str]) -> NoReturn:
+def _refuse(mistakes: list[str], exit_code: int = WRONG_USE) -> NoReturn:
     for mistake in mistakes:
         print(mistake, file=sys.stderr)
-    sys.exit(WRONG_USE)
+    sys.exit(exit_code)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from app.extensions import babel, db, migrate
 from app.models.engine import database_url
 from app.models.rules import Environment, Rules
 from app.ops import cli, health
+from app.ops.migrating import MIGRATIONS
 from config import Settings, load
 
 __all__ = ["create_app", "db", "models"]
@@ -40,7 +41,7 @@ def create_app(settings: Settings | None = None, role: str = "web") -> Flask:
     if settings.database is not None:
         app.config["SQLALCHEMY_DATABASE_URI"] = database_url(settings.database)
         db.init_app(app)
-        migrate.init_app(app, db, directory="migrations")
+        migrate.init_app(app, db, directory=str(MIGRATIONS))
     health.init_app(app)
     cli.init_app(app)
     return app

@@ -12,7 +12,7 @@ from benchmarks.cases import HEAD, Case, report
 from tests import databases, postgres
 from tests.plugin import FOLDER, POSTGRESQL_URL
 
-NAMES = ("fill", "replay")
+NAMES = ("renew", "dispatch", "expiry_storm", "fill", "outbox", "latency", "idle", "replay")
 
 
 def main() -> int:

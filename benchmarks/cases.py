@@ -59,10 +59,10 @@ def report(cases: list[Case], path: str | None) -> None:
 
 
 @contextmanager
-def an_app(db: str) -> Iterator[Flask]:
+def an_app(db: str, **settings: Any) -> Iterator[Flask]:
     """The application on a fresh database of that kind."""
     with databases.a_database(db) as url:
-        app = databases.app_on(url)
+        app = databases.app_on(url, **settings)
         yield app
         with app.app_context():
             app.extensions["sqlalchemy"].engine.dispose()

@@ -47,7 +47,7 @@ class Cast:
         self.session = session
         self.practice = self.add(Practice(name="Clay & Co", shortname="clay"))
         self.tess = self.trainer("Tess")
-        self.max = staff(self.user("Max").id)
+        self.max = staff(self.user("Max").id, [self.practice.id])
         self.pottery = self.training("Pottery", places)
         self.schedule = self.waitlist_schedule("waitlist_invitation_expiry", 48 * HOUR)
         self.students: dict[str, Student] = {}

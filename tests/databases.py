@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import flask_migrate
@@ -34,9 +35,19 @@ def upgrade(url: str, revision: str = "head") -> None:
         _dispose(app)
 
 
+class GivenSettings(Settings):
+    """Settings as they are given, whatever the machine's environment says."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: Any, init_settings: Any, **_others: Any
+    ) -> tuple[Any, ...]:
+        return (init_settings,)
+
+
 def app_on(url: str, **settings: object) -> Flask:
     """The application on a database; settings come from here alone, not from the machine."""
-    return create_app(Settings(_env_file=None, sqlalchemy_database_uri=url, **settings))
+    return create_app(GivenSettings(sqlalchemy_database_uri=url, **settings))
 
 
 @contextmanager

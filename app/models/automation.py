@@ -136,6 +136,12 @@ class AutomationSchedule(Model):
             ),
         )
 
+    @property
+    def switched_on(self) -> bool:
+        """Active, not paused, not deleted; whether its class works is another question."""
+        # A row not yet flushed has no defaults: it is active (STYLE P4).
+        return self.active is not False and self.paused_at is None and self.deleted_at is None
+
     def __repr__(self) -> str:
         return f"<AutomationSchedule {self.id}>"
 
@@ -164,6 +170,7 @@ class AutomationRun(Model):
     due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)  # the next try, while queued
     attempt: Mapped[int] = mapped_column(default=1, server_default="1")
+    interruptions: Mapped[int] = mapped_column(default=0, server_default="0")  # its worker died
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     deadline_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # started + time-out
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

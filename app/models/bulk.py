@@ -27,6 +27,15 @@ def insert_many(session: Session, model: Any, rows: Sequence[dict[str, Any]]) ->
         session.execute(_insert(dialect_of(session), model.__table__), chunk)
 
 
+def run(session: Session, statement: Any, what: dict[str, Any] | Sequence[dict[str, Any]]) -> Any:
+    """Execute a statement about tables, not objects, in the session's transaction.
+
+    The hot statements go this way: it spares the session's own work, a third of their cost.
+    """
+    session.flush()  # it may read what an object still keeps to itself
+    return session.connection().execute(statement, what)
+
+
 def given(name: str) -> sa.BindParameter[Any]:
     """A value that is given when the statement runs; typed by the column it goes into."""
     return sa.bindparam(name)
@@ -90,13 +99,13 @@ def chunks(things: Sequence[T], size: int = CHUNK) -> Iterator[list[T]]:
         yield list(things[start : start + size])
 
 
-class IdList(sa.types.TypeDecorator[Sequence[int]]):
-    """Ids as one parameter: an array on PostgreSQL, JSON on SQLite."""
+class IdList(sa.types.TypeDecorator[Sequence[Any]]):
+    """Ids, numbers or texts, as one parameter: an array on PostgreSQL, JSON on SQLite."""
 
     impl = sa.Text
     cache_ok = True
 
-    def process_bind_param(self, value: Sequence[int] | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: Sequence[Any] | None, dialect: Dialect) -> Any:
         ids = list(value or ())
         return ids if dialect.name == "postgresql" else json.dumps(ids)
 
@@ -110,7 +119,7 @@ class _Among(GenericFunction[bool]):
         return self
 
 
-def among(column: sa.SQLColumnExpression[int], ids: Sequence[int] | str) -> sa.ColumnElement[bool]:
+def among(column: sa.SQLColumnExpression[Any], ids: Sequence[Any] | str) -> sa.ColumnElement[bool]:
     """Whether `column` is one of `ids`, or of those given under a name: one text for any number."""
     if isinstance(ids, str):
         return _Among(column, sa.bindparam(ids, type_=IdList))
@@ -120,7 +129,8 @@ def among(column: sa.SQLColumnExpression[int], ids: Sequence[int] | str) -> sa.C
 @compiles(_Among, "postgresql")
 def _among_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     column, ids = (compiler.process(part, **kw) for part in element.clauses)
-    return f"{column} = ANY(CAST({ids} AS INTEGER[]))"
+    kind = "VARCHAR" if isinstance(next(iter(element.clauses)).type, sa.String) else "INTEGER"
+    return f"{column} = ANY(CAST({ids} AS {kind}[]))"
 
 
 @compiles(_Among, "sqlite")

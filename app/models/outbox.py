@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.extensions import Model
+from app.models.bulk import among
+from app.models.enrolment import TrainingEnroll
 from app.models.types import PlainJson, UtcDateTime, Uuid, enum_type, new_uuid
 
 
@@ -52,6 +56,13 @@ class Outbox(Model):
             postgresql_where=sa.text("ended_at IS NULL"),
             sqlite_where=sa.text("ended_at IS NULL"),
         ),
+        # What fails is rare: every expiry asks for it.
+        sa.Index(
+            "ix_outbox_failing",
+            "enrolment_id",
+            postgresql_where=sa.text("ended_at IS NULL AND last_error IS NOT NULL"),
+            sqlite_where=sa.text("ended_at IS NULL AND last_error IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -72,6 +83,7 @@ class Outbox(Model):
     )
     due_at: Mapped[datetime] = mapped_column(UtcDateTime)
     attempts: Mapped[int] = mapped_column(default=0, server_default="0")
+    first_tried_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # the first that failed
     claim: Mapped[str | None] = mapped_column(sa.String(36))
     last_error: Mapped[str | None] = mapped_column(sa.Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -79,6 +91,9 @@ class Outbox(Model):
 
     def __repr__(self) -> str:
         return f"<Outbox {self.id} {self.kind}>"
+
+
+FAILURES_TO_PAUSE = 5  # in a row, then a channel rests (OB7)
 
 
 class ChannelState(Model):
@@ -92,6 +107,34 @@ class ChannelState(Model):
     failures: Mapped[int] = mapped_column(default=0, server_default="0")  # in a row
     tokens: Mapped[float | None]  # letters that may go at once; null = a full bucket
     refilled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+def failing_invitations(session: Session, ids: Sequence[int], now: datetime) -> set[int]:
+    """Those of these enrolments whose present invitation could not be sent yet.
+
+    Its letter met an error, or its channel rests: from the first error until it is sent or given up
+    (reliability OB9); merely unsent is no fault.
+    """
+    return set(session.scalars(_failing(), {"ids": list(ids), "now": now})) if ids else set()
+
+
+@cache
+def _failing() -> sa.Select[Any]:
+    o, c, e = Outbox, ChannelState, TrainingEnroll
+    now = sa.bindparam("now", type_=UtcDateTime())
+    rests = sa.or_(c.paused_until > now, c.failures >= FAILURES_TO_PAUSE)
+    resting = sa.select(c.channel).where(rests)
+    open_one = (o.kind == "invited", o.ended_at.is_(None), among(o.enrolment_id, "ids"))
+    # Two questions, since only the first has an index; the second is asked while a channel rests.
+    met_an_error = sa.select(o.enrolment_id, o.invite_no).where(
+        o.last_error.is_not(None), *open_one
+    )
+    held_up = sa.select(o.enrolment_id, o.invite_no).where(
+        resting.exists(), o.channel.in_(resting), *open_one
+    )
+    fails = sa.union_all(met_an_error, held_up).subquery()
+    present = sa.and_(e.id == fails.c.enrolment_id, e.invite_no == fails.c.invite_no)
+    return sa.select(e.id).select_from(fails).join(e, present)
 
 
 class LetterText(Model):

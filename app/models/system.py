@@ -18,6 +18,7 @@ class SchedulerEpoch(Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     epoch: Mapped[int] = mapped_column(default=0, server_default="0")
+    environment: Mapped[str | None] = mapped_column(sa.String(20))  # whose database this is (SI9)
     holder: Mapped[str | None] = mapped_column(sa.String(200))  # host and pid
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # its last sign of life

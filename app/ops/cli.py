@@ -7,7 +7,15 @@ from importlib import import_module
 from flask import Flask
 
 # A module of this package each, with a click command or group called `command`.
-COMMANDS: tuple[str, ...] = ("importing", "replaying")
+COMMANDS: tuple[str, ...] = (
+    "upgrading",
+    "importing",
+    "replaying",
+    "waitlist",
+    "jobs",
+    "runs",
+    "outbox",
+)
 
 
 def init_app(app: Flask) -> None:

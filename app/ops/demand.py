@@ -18,11 +18,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 from app.models.training import MOST_PARTICIPANTS
 
 NO_LIMIT = 9999  # the registrar's word for it
 MOST_WANTED = 100_000
+YEARS = range(1970, 3000)  # what we add to an instant must still be one
+LONGEST_TEXT, LONGEST_NAME = 100, 200  # what the tables hold
 MORNING = (time(9), time(12))
 REGISTRAR_ZONE = "America/Los_Angeles"
 
@@ -90,8 +93,9 @@ def read(file: Path, catalogue: Path | None = None) -> Demand:
         if changes and change.at < changes[-1].at:
             raise row.wrong("time", "is earlier than the row before")
         changes.append(change)
-        name = f"{row.text('course')} {row.text('section')}"
-        section = Section(change.key, name, row.value("instructor"), change.places)
+        section = Section(
+            change.key, row.name("course", "section"), row.person("instructor"), change.places
+        )
         first.setdefault(change.key, section)
     if not changes:
         raise BadDemand(f"{file.name}: no row of demand in it.")
@@ -121,8 +125,8 @@ def _catalogue(file: Path) -> dict[str, Section]:
             raise row.wrong("sec_id", "is there twice")
         sections[key] = Section(
             key,
-            f"{row.text('subj_course_id')} {row.text('sec_code')}",
-            row.value("instructor"),
+            row.name("subj_course_id", "sec_code"),
+            row.person("instructor"),
             row.places(PLACES_IN_CATALOGUE),
             meeting_time(row.value("meetings")),
         )
@@ -158,13 +162,30 @@ class _Row:
         return BadDemand(f"{self.file}, line {self.line}, {column}: {why}.")
 
     def value(self, column: str) -> str:
-        return self.values[column].strip()
+        value = self.values[column].strip()
+        if "\0" in value:  # PostgreSQL stores none
+            raise self.wrong(column, "has a NUL character in it")
+        return value
 
     def text(self, column: str) -> str:
+        return self.person(column) or self._empty(column)
+
+    def person(self, column: str) -> str:
+        """A name, or nothing at all."""
         value = self.value(column)
-        if not value or len(value) > 100:
-            raise self.wrong(column, "is empty" if not value else "is longer than 100 characters")
+        if len(value) > LONGEST_TEXT:
+            raise self.wrong(column, f"is longer than {LONGEST_TEXT} characters")
         return value
+
+    def name(self, course: str, section: str) -> str:
+        """What the training is called."""
+        name = f"{self.text(course)} {self.text(section)}"
+        if len(name) > LONGEST_NAME:
+            raise self.wrong(course, f"and {section} are longer than {LONGEST_NAME} characters")
+        return name
+
+    def _empty(self, column: str) -> NoReturn:
+        raise self.wrong(column, "is empty")
 
     def number(self, column: str, most: int) -> int:
         value = self.value(column)
@@ -180,9 +201,12 @@ class _Row:
 
     def instant(self, column: str) -> datetime:
         try:
-            return instant(self.value(column))
+            found = instant(self.value(column))
         except ValueError:
             raise self.wrong(column, f"{self.value(column)[:40]!r} is no instant") from None
+        if found.year not in YEARS:
+            raise self.wrong(column, f"is not between {YEARS[0]} and {YEARS[-1]}")
+        return found
 
 
 def instant(text: str) -> datetime:

@@ -10,7 +10,9 @@ import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 WAITING, INVITED, ENROLLED = "waitlist", "waitlist-invited", "enrolled"
 EXPIRED, DECLINED, LEFT = "waitlist-invite-expired", "waitlist-declined", "derolled"
@@ -123,6 +125,7 @@ class Fold:
     seats: dict[int, int]
     people: People
     capacities: list[tuple[int, int]]  # (seq, places at most from this row on), ascending
+    hard_stops: list[tuple[int, datetime | None]]  # (seq, the earliest from this row on), ascending
     exact_deadlines: bool = True  # in DEVELOPMENT invitations end before their time (WA9)
     places: dict[int, Place] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
@@ -222,6 +225,9 @@ class Fold:
 
     def _nobody_waits(self, row: Row, id_: int, _place: Place) -> None:
         """I9: nobody comes in directly past someone who could be invited."""
+        stop = _from(self.hard_stops, row.seq)
+        if stop is not None and row.at >= stop:
+            return  # whoever comes first takes a free place (WF4)
         for other_id, other in self._before(None):
             if other_id != id_ and self.people.surely_eligible(other, row.at):
                 self._say("I9", row, f"passes over enrolment {other_id}, who waits")
@@ -246,7 +252,7 @@ class Fold:
                 yield id_, other
 
     def _capacity(self, seq: int) -> int:
-        return self.capacities[bisect.bisect_right(self.capacities, seq, key=lambda c: c[0]) - 1][1]
+        return _from(self.capacities, seq)
 
     def _say(self, rule: str, row: Row, what: str) -> None:
         sentence = f"history row {row.seq} ({row.event}) {what}"
@@ -274,6 +280,23 @@ def capacities(rows: list[Row], now: int) -> list[tuple[int, int]]:
     ends = [change["from"] for _, change in changes] + [now]
     begins = [(0, ends[0])] + [(seq, change["to"]) for seq, change in changes]
     return [(seq, max(to, end)) for (seq, to), end in zip(begins, ends, strict=True)]
+
+
+def hard_stops(rows: list[Row], now: datetime | None) -> list[tuple[int, datetime | None]]:
+    """The last instant of answers from which history row on; `now` is the table's.
+
+    Between two changes that do not meet, someone wrote past the services: the earlier one counts.
+    """
+    changes = [(r.seq, r.facts["hard_stop"]) for r in rows if "hard_stop" in r.facts]
+    ends = [_instant(change["from"]) for _, change in changes] + [now]
+    begins = [(0, ends[0])] + [(seq, _instant(change["to"])) for seq, change in changes]
+    pairs = zip(begins, ends, strict=True)
+    return [(seq, min((s for s in (to, end) if s), default=None)) for (seq, to), end in pairs]
+
+
+def _from(steps: list[tuple[int, T]], seq: int) -> T:
+    """What holds at a history row."""
+    return steps[bisect.bisect_right(steps, seq, key=lambda step: step[0]) - 1][1]
 
 
 def _instant(text: str | None) -> datetime | None:

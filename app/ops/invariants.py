@@ -39,6 +39,7 @@ from app.ops.fold import (
     Row,
     Violation,
     capacities,
+    hard_stops,
 )
 
 SWEEP_GRACE = timedelta(minutes=1)  # what only time has changed, the sweep finds within this
@@ -98,6 +99,7 @@ def _training(
         {e.id: e.seats for e in enrolments},
         people,
         capacities(rows, training.max_participants),
+        hard_stops(rows, _hard_stop(training, rules)),
         exact_deadlines=rules.environment is Environment.PRODUCTION,
     )
     told.read(rows)
@@ -202,10 +204,17 @@ def _invites(training: Any, rules: Rules, now: datetime) -> bool:
         return False
     if training.starts is None:
         return True
-    cutoff = training.invite_cutoff
-    if cutoff is None:
-        cutoff = training.practice_cutoff if training.practice_cutoff else rules.cutoff
-    return bool(now < training.starts and training.starts - cutoff - now >= rules.min_answer)
+    stop = _hard_stop(training, rules)
+    return bool(now < training.starts and stop is not None and stop - now >= rules.min_answer)
+
+
+def _hard_stop(training: Any, rules: Rules) -> datetime | None:
+    """Start less the first cut-off that is given, be it zero (WD3)."""
+    if training.starts is None:
+        return None
+    given = (training.invite_cutoff, training.practice_cutoff, rules.cutoff)
+    stop: datetime = training.starts - next(cutoff for cutoff in given if cutoff is not None)
+    return stop
 
 
 def _eligible(row: Any, people: People, rules: Rules, now: datetime) -> bool:
@@ -268,10 +277,13 @@ def _announced(
     after = {(row.enrolment_id, row.seq): row.event for row in rows}
     for row in rows:
         uuid = uuids.get(row.enrolment_id or 0)
-        if not row.moves or uuid is None or row.reason == "erased":
-            continue
-        if row.event == "left" and after.get((row.enrolment_id, row.seq + 1)) == "enrolled":
-            continue  # who got a free place past the hard stop left the line in the same act (WF4)
+        if not row.moves or uuid is None or row.reason in ("erased", "import"):
+            continue  # the erased are told nothing, an import writes only if asked
+        following = [after.get((row.enrolment_id, row.seq + n)) for n in (1, 2)]
+        if [row.event, *following] == ["re-enabled", "left", "enrolled"]:
+            continue  # who gets a free place past the hard stop comes back, leaves the line …
+        if [row.event, following[0]] == ["left", "enrolled"]:
+            continue  # … and enters, all in one act (WF4)
         for letters, occasion in ((BY_INVITATION, row.invite_no), (BY_NUMBER, row.seq)):
             for letter, events in letters.items():
                 if row.event in events:

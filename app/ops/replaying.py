@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,7 +23,7 @@ from app import create_app
 from app.extensions import db
 from app.models import AutomationSchedule, Outbox, Practice, Student, Training, User
 from app.models.engine import BadDatabaseUrl, database_url
-from app.ops import demand, replay
+from app.ops import demand, replay, terminal
 from app.ops.exits import REFUSED, WITH_FAULTS, Ended, explained
 from config import Settings
 
@@ -79,7 +78,7 @@ def command(
     wanted = _wanted(file, catalogue, generate, seed)
     if until is not None and until < wanted.begins_at:
         raise Ended(f"--until is before the first change, at {wanted.begins_at:%FT%TZ}.", REFUSED)
-    with _database(url) as app, _progress() as progress:
+    with _database(url) as app, terminal.progress("changes") as progress:
         figures = replay.run(app, wanted, seed=seed, until=until, progress=progress)
     click.echo(json.dumps(figures.as_json()) if as_json else _table(figures))
     if figures.violations:
@@ -191,38 +190,3 @@ def _table(figures: replay.Figures) -> str:
         "Every promise was kept." if not figures.violations else "Promises were broken: see ✗."
     )
     return "\n".join([*lines, "", verdict])
-
-
-@contextmanager
-def _progress() -> Iterator[replay.Progress]:
-    """On a terminal a bar, elsewhere a line per 10 %: count, rate, time left (people PC)."""
-    if not sys.stderr.isatty():
-        yield _Lines()
-        return
-    with click.progressbar(length=1, file=sys.stderr, show_pos=True, label="changes") as bar:
-
-        def show(done: int, all_: int) -> None:
-            bar.length = all_
-            bar.update(done - bar.pos)
-
-        yield show
-
-
-class _Lines:
-    """One line per 10 %."""
-
-    def __init__(self) -> None:
-        self.began, self.tenths = time.monotonic(), 0
-
-    def __call__(self, done: int, all_: int) -> None:
-        if done * 10 // all_ == self.tenths:
-            return
-        self.tenths = done * 10 // all_
-        passed = time.monotonic() - self.began
-        rate = done / passed if passed else 0.0
-        left = (all_ - done) / rate if rate else 0.0
-        click.echo(
-            f"{done:,} of {all_:,} changes ({self.tenths * 10} %),"
-            f" {rate:,.0f}/s, {left:,.0f} s left",
-            err=True,
-        )

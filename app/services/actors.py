@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -9,12 +10,14 @@ from dataclasses import dataclass
 class Actor:
     """`name` goes into the history: `user:7`, `schedule:3`, `system`, `link`, `console`.
 
-    `staff` may act on other people's rows, with a reason; `user_id` is who signed in, if anyone.
+    `staff` may act on other people's rows, with a reason, but in `practice_ids` only: None is all
+    of them, as for this installation itself. `user_id` is who signed in, if anyone.
     """
 
     name: str
     staff: bool = False
     user_id: int | None = None
+    practice_ids: frozenset[int] | None = None
 
 
 SYSTEM = Actor("system", staff=True)
@@ -27,6 +30,7 @@ def student(user_id: int) -> Actor:
     return Actor(f"user:{user_id}", user_id=user_id)
 
 
-def staff(user_id: int) -> Actor:
-    """A trainer or administrator, signed in."""
-    return Actor(f"user:{user_id}", staff=True, user_id=user_id)
+def staff(user_id: int, practice_ids: Iterable[int]) -> Actor:
+    """A trainer or administrator, signed in; acts within the practices they work for."""
+    theirs = frozenset(practice_ids)
+    return Actor(f"user:{user_id}", staff=True, user_id=user_id, practice_ids=theirs)

@@ -25,6 +25,8 @@ from app.services.refusals import Refusal
 log = logging.getLogger("app.services.deadline")
 
 WAITLIST_TASK = "AutomaticWaitList"
+MOST_REMINDERS = 3  # of one invitation (WI6)
+TOO_NEAR = timedelta(minutes=10)  # the deadline is: a reminder would help nobody (WI6)
 
 
 class BadAnswerWindows(Refusal):
@@ -34,6 +36,15 @@ class BadAnswerWindows(Refusal):
     sentence = _l(
         "Each row of the answer times needs its own limit, and answers may not grow towards the"
         " start, as in: within 1 00:00:00, answer 0 01:30:00."
+    )
+
+
+class BadReminders(Refusal):
+    """`remind_before` is no list of at most three lengths of time."""
+
+    code, status = "bad_remind_before", 400
+    sentence = _l(
+        "Give at most three different times before the deadline, as in: 1 00:00:00, 0 02:00:00."
     )
 
 
@@ -56,16 +67,27 @@ def _governing() -> sa.Select[Any]:
         sa.select(s)
         .join(AutomationClasses, AutomationClasses.id == s.automation_class_id)
         .where(
-            AutomationClasses.class_name == WAITLIST_TASK,
-            s.works(),
-            s.beforeafter == BeforeAfterEnum.after,
-            sa.or_(s.events.is_(None), s.events == EventsEnum.invited),
-            s.interval.is_not(None),
+            grants(),
             sa.or_(s.practice_id.is_(None), s.practice_id == sa.bindparam("practice")),
             sa.or_(of_its_type, ~types_of.exists()),
         )
         .order_by(sa.case((of_its_type, 0), else_=1), s.id)
         .limit(1)
+    )
+
+
+def grants() -> sa.ColumnElement[bool]:
+    """A schedule that gives answer times, and ends what it gave: on, and making sense (WA7).
+
+    Select from `AutomationSchedule` joined with its class.
+    """
+    s = AutomationSchedule
+    return sa.and_(
+        AutomationClasses.class_name == WAITLIST_TASK,
+        s.works(),
+        s.beforeafter == BeforeAfterEnum.after,
+        sa.or_(s.events.is_(None), s.events == EventsEnum.invited),
+        s.interval.is_not(None),
     )
 
 
@@ -123,5 +145,30 @@ def answer_windows(config: dict[str, Any] | None) -> list[tuple[timedelta, timed
     return windows
 
 
-def _is_window(row: Any) -> bool:
-    return isinstance(row, dict) and set(row) == {"within", "answer"}
+def remind_before(config: dict[str, Any] | None) -> list[timedelta]:
+    """`["1 00:00:00", "0 02:00:00"]`: how long before the deadline to remind, the longest first.
+
+    Raises `BadReminders` or `BadInterval`.
+    """
+    given = (config or {}).get("remind_before") or []
+    texts = isinstance(given, list) and all(isinstance(text, str) for text in given)
+    if not texts or len(given) > MOST_REMINDERS:
+        raise BadReminders
+    before = sorted((parse_interval(text) for text in given), reverse=True)
+    if len(set(before)) < len(before):
+        raise BadReminders
+    return before
+
+
+def next_reminder(
+    schedule: AutomationSchedule | None, deadline: datetime | None, now: datetime
+) -> datetime | None:
+    """When to remind of an invitation next, after `now`; None: no more (WI6)."""
+    if schedule is None or deadline is None:
+        return None
+    try:
+        instants = [deadline - before for before in remind_before(schedule.task_config)]
+    except Refusal as no:
+        log.warning("remind_before ignored: schedule=%s because=%s", schedule.id, no.code)
+        return None
+    return next((at for at in instants if now < at <= deadline - TOO_NEAR), None)

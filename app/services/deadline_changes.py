@@ -1,4 +1,4 @@
-"""Stored deadlines move here and nowhere else: each is a promise (waitlist WI3, WI5).
+"""Stored deadlines move here and nowhere else: each is a promise (waitlist WI3, WI5, WI8).
 
 Every change writes history, plans the job anew and, unless another letter tells it, a letter.
 """
@@ -16,16 +16,21 @@ from sqlalchemy.orm import Session
 from app.models.automation import AutomationSchedule
 from app.models.bulk import among
 from app.models.enrolment import INVITED, TrainingEnroll
+from app.models.outbox import failing_invitations
 from app.models.queue import Standing, standing
+from app.models.rules import Environment, rules_of
 from app.models.training import Training
 from app.services import history, letters, plan
-from app.services.actors import Actor
+from app.services.actors import SYSTEM, Actor
+from app.services.deadline import answer_until, next_reminder
 from app.services.locks import locked, locked_trainings
 from app.services.refusals import Refusal, a_reason
+from app.services.scope import within
 from app.services.transitions import PLACE, Place, forget, place_of, reread
 from app.services.waitlist import NotInvited
 
 LEFT_WHEN_BACK = timedelta(hours=2)  # at least, once a schedule works again (WI5)
+LATE = timedelta(minutes=15)  # a letter may take so long without giving more time (WI8)
 
 
 class NotLater(Refusal):
@@ -45,10 +50,10 @@ def give_more_time(
 ) -> None:
     """Staff grant a later deadline, at most the hard stop (WI3, WO2).
 
-    Raises `NotInvited`, `NotLater`, `ReasonNeeded`.
+    Raises `NotFound`, `NotInvited`, `NotLater`, `ReasonNeeded`.
     """
     note = a_reason(reason)
-    training = locked(session, Training, enrolment.training_id)
+    training = within(actor, locked(session, Training, enrolment.training_id))
     reread(session, enrolment)
     deadline = enrolment.invite_expires_at
     if enrolment.status is not INVITED:
@@ -57,6 +62,24 @@ def give_more_time(
     if deadline is None or until <= max(deadline, now) or (stop and until > stop):
         raise NotLater
     _change(session, {enrolment.id: until}, "more-time", actor, now, note=note)
+    reread(session, enrolment)
+
+
+def exempt(session: Session, enrolment: TrainingEnroll, actor: Actor, now: datetime) -> None:
+    """This invitation runs out at the hard stop only; renew plans nothing for it (WI4).
+
+    A new invitation is not exempt. Raises `NotFound`, `NotInvited`.
+    """
+    training = within(actor, locked(session, Training, enrolment.training_id))
+    reread(session, enrolment)
+    if enrolment.status is not INVITED:
+        raise NotInvited
+    if enrolment.expiry_exempt:
+        return
+    enrolment.expiry_exempt, enrolment.invite_promised_until = True, None
+    session.flush()  # no job is planned for who is exempt
+    stop = standing(session, training, now).hard_stop
+    _change(session, {enrolment.id: stop}, "exempt", actor, now)
     reread(session, enrolment)
 
 
@@ -104,6 +127,79 @@ def restore(session: Session, schedule: AutomationSchedule, actor: Actor, now: d
         _change(session, back, "schedule-on", actor, now)
         count += len(back)
     return count
+
+
+def delay_for_late_letters(
+    session: Session, invitations: Mapping[int, int], now: datetime
+) -> list[Place]:
+    """Who hears late of an invitation has the whole answer time from `now` (WI8).
+
+    `invitations`: enrolment id -> number of the invitation whose letter is about to be rendered.
+    Return whose deadline moved; never to an earlier one, never past the hard stop, and not in
+    DEVELOPMENT. Locks the trainings in question.
+    """
+    if rules_of(session).environment is Environment.DEVELOPMENT or not invitations:
+        return []
+    late = sa.and_(
+        among(TrainingEnroll.id, list(invitations)),
+        TrainingEnroll.status == INVITED,
+        TrainingEnroll.invite_date < now - LATE,
+    )
+    trainings = session.scalars(sa.select(TrainingEnroll.training_id).where(late).distinct()).all()
+    moved: list[Place] = []
+    for training in locked_trainings(session, trainings) if trainings else []:
+        rows = [
+            row
+            for row in _invited_to(session, training, late)
+            if row.invite_no == invitations[row.id]
+        ]
+        moved += _whole_time_again(session, training, rows, now)
+    return moved
+
+
+def postpone_failing(session: Session, training: Training, now: datetime) -> list[Place]:
+    """Instead of running out, who could not be told gets the answer time anew (WI8).
+
+    For who holds the training's lock. Not past the hard stop, and not in DEVELOPMENT.
+    """
+    if rules_of(session).environment is Environment.DEVELOPMENT:
+        return []
+    overdue = sa.select(TrainingEnroll.id).where(
+        TrainingEnroll.training_id == training.id,
+        TrainingEnroll.status == INVITED,
+        TrainingEnroll.overdue_at(now),
+    )
+    failing = failing_invitations(session, session.scalars(overdue).all(), now)
+    if not failing:
+        return []
+    rows = _invited_to(session, training, among(TrainingEnroll.id, list(failing)))
+    return _whole_time_again(session, training, rows, now)
+
+
+def _invited_to(
+    session: Session, training: Training, which: sa.ColumnElement[bool]
+) -> list[TrainingEnroll]:
+    rows = session.scalars(
+        sa.select(TrainingEnroll)
+        .where(TrainingEnroll.training_id == training.id, TrainingEnroll.status == INVITED, which)
+        .order_by(TrainingEnroll.id)
+        .execution_options(populate_existing=True)
+    )
+    return list(rows)
+
+
+def _whole_time_again(
+    session: Session, training: Training, rows: list[TrainingEnroll], now: datetime
+) -> list[Place]:
+    stand = standing(session, training, now)
+    later: dict[int, datetime | None] = {}
+    for row in rows:
+        granted_by = row.invite_schedule_id
+        schedule = session.get(AutomationSchedule, granted_by) if granted_by else None
+        until = answer_until(None if row.expiry_exempt else schedule, stand, now)
+        if until and row.invite_expires_at and until > max(row.invite_expires_at, now):
+            later[row.id] = until
+    return _change(session, later, "letter-late", SYSTEM, now, tell=False)
 
 
 def _granted_by(
@@ -174,7 +270,11 @@ def _set(session: Session, ids: Sequence[int], deadline: datetime | None) -> lis
             TrainingEnroll.status == INVITED,
             TrainingEnroll.invite_expires_at.is_distinct_from(deadline),
         )
-        .values(invite_expires_at=deadline, version=TrainingEnroll.version + 1)
+        .values(
+            invite_expires_at=deadline,
+            invite_remind_at=None,  # `_plan_again` says when
+            version=TrainingEnroll.version + 1,
+        )
         .returning(*PLACE)
         .execution_options(synchronize_session=False)
     )
@@ -199,6 +299,18 @@ def _plan_again(
         schedule = session.get(AutomationSchedule, schedule_id)
         places = [place_of(row) for row in rows if row.invite_schedule_id == schedule_id]
         plan.expiry_jobs(session, places, schedule, deadline, now)
+        if remind_at := next_reminder(schedule, deadline, now):
+            _remind_at(session, [place.id for place in places], remind_at)
+
+
+def _remind_at(session: Session, ids: Sequence[int], at: datetime) -> None:
+    session.execute(
+        sa.update(TrainingEnroll)
+        .where(among(TrainingEnroll.id, ids))
+        .values(invite_remind_at=at)
+        .execution_options(synchronize_session=False)
+    )
+    forget(session, ids)
 
 
 def _remember(session: Session, ids: Sequence[int], promised: Any) -> None:

@@ -12,13 +12,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.extensions import utcnow
-from app.models.enrolment import WAITLIST, TrainingEnroll
+from app.models.enrolment import INVITED, WAITLIST, TrainingEnroll
 from app.models.person import Student
 from app.models.queue import invitations_since, standing
 from app.models.training import Training
 from app.services import invitations, waitlist
 from app.services.actors import CONSOLE
 from app.services.locks import locked
+from app.services.refusals import a_reason
 from app.services.transitions import place_of, reread
 
 
@@ -48,7 +49,14 @@ def deinvite_from_waitlist(
     reason: str = "console",
     now: datetime | None = None,
 ) -> None:
-    """End an open invitation now; the next in line is invited. Raises `NotInvited`."""
+    """End an open invitation now; the next in line is invited.
+
+    Raises `NotInvited`, at a second call too: the documented name answers False then (WA11).
+    """
+    locked(session, Training, enrolment.training_id)
+    reread(session, enrolment)
+    if enrolment.status is not INVITED:
+        raise waitlist.NotInvited
     waitlist.deinvite(session, enrolment, CONSOLE, now or utcnow(), reason)
 
 
@@ -89,17 +97,27 @@ def schedule_invitation(
     enrolment: TrainingEnroll,
     delay: timedelta,
     now: datetime | None = None,
+    *,
+    reason: str = "console",
 ) -> datetime:
     """Plan one invitation `delay` from now; its place is held meanwhile. Returns the instant.
 
-    Raises `NotWaiting`, `NoFreeSpot`.
+    Whoever is not first in line needs the reason (WO2). An instant that leaves too little time to
+    answer is refused, for the plan would only be dropped then (WF5).
+    Raises `NotWaiting`, `NoFreeSpot`, `CannotBeInvited`, `ReasonNeeded`.
     """
     now = now or utcnow()
     training = locked(session, Training, enrolment.training_id)
     reread(session, enrolment)
     if enrolment.status is not WAITLIST:
         raise waitlist.NotWaiting
-    if enrolment.invite_planned_at is None and not standing(session, training, now).to_invite:
+    stand = standing(session, training, now)
+    if enrolment.invite_planned_at is None and not stand.to_invite:
         raise waitlist.NoFreeSpot
-    invitations.hold_for_later(session, {place_of(enrolment): now + delay}, CONSOLE, now)
+    if stand.hard_stop is not None and stand.hard_stop - (now + delay) < stand.rules.min_answer:
+        raise waitlist.CannotBeInvited(code="too-late")
+    first = waitlist.is_next(session, stand, enrolment)
+    note = a_reason(reason) if reason or not first else None
+    when = {place_of(enrolment): now + delay}
+    invitations.hold_for_later(session, when, CONSOLE, now, note=note)
     return now + delay

@@ -35,7 +35,7 @@ from app.services.actors import Actor
 from app.services.ledger import allow_over, settle
 from app.services.locks import locked
 from app.services.refusals import NotFound, Refusal, a_reason
-from app.services.scope import require_own
+from app.services.scope import require_own, within
 from app.services.transitions import NEXT_SEQUENCE, move, place_of, reread
 
 
@@ -105,27 +105,41 @@ def enrol(
     Who has one already keeps it, without a second effect. Raises `NotFound`, `NotOpen`,
     `StudentInactive`, `ProfileIncomplete`, `TermsNotAccepted`, `Unreachable`.
     """
-    training = locked(session, Training, training_id)
+    training = within(actor, locked(session, Training, training_id))
     student, row = _applicant(session, training, student_id, actor)
     stand = standing(session, training, now)
     late = stand.is_open and not stand.before_hard_stop
     if row is not None and (row.status in TAKING or (row.status is WAITLIST and not late)):
         return row
     _require_bookable(stand, student, actor, terms)
-    if row is not None and row.status in (EXPIRED, DECLINED):
-        waitlist.re_enable(session, row, actor, now)
-        if not late:
-            return row
+    comes_back = row if row is not None and row.status in (EXPIRED, DECLINED) else None
+    if comes_back is not None and not late:
+        waitlist.re_enable(session, comes_back, actor, now)
+        return comes_back
     filled = waitlist.refill(session, training, now, stand)
-    lets_in = filled.free >= 1 and not training.waitlist_paused and not filled.someone_waits
-    if row is not None and row.status is WAITLIST:  # past the hard stop: who comes first (WF4)
-        if not lets_in:
-            return row
-        _move_out(session, row, "left", actor, now)
-    if lets_in:
+    if filled.free >= 1 and not training.waitlist_paused and not filled.someone_waits:
+        _out_of_line(session, row, actor, now)
         return _let_in(session, training, student, row, actor, now, terms)
+    if comes_back is not None:
+        waitlist.re_enable(session, comes_back, actor, now)
+        return comes_back
+    if row is not None and row.status is WAITLIST:
+        return row
     waitlist.require_reachable(session, student_id)
     return _queue(session, training, student, row, actor, now, terms)
+
+
+def _out_of_line(session: Session, row: TrainingEnroll | None, actor: Actor, now: datetime) -> None:
+    """Past the hard stop the first to come gets in, from the line by 3, 12 and 1 at once (WF4).
+
+    Nobody waits meanwhile, so no letter says so and nobody has to be reachable.
+    """
+    if row is None:
+        return
+    if row.status in (EXPIRED, DECLINED):
+        waitlist.rejoin(session, row, actor, now)
+    if row.status is WAITLIST:
+        _move_out(session, row, "left", actor, now, reason="left")
 
 
 def _let_in(
@@ -174,7 +188,7 @@ def force(
     Raises `NotFound`, `ReasonNeeded`, `StudentInactive`, `TrainingOver`.
     """
     note = a_reason(reason)
-    training = locked(session, Training, training_id)
+    training = within(actor, locked(session, Training, training_id))
     student, row = _applicant(session, training, student_id, actor)
     _require_active(student)
     if training.cancelled_at or training.archived_at or _over(session, training_id, now):
@@ -182,7 +196,7 @@ def force(
     if row is not None and row.status is ENROLLED:
         return row
     if row is None or row.status is not INVITED:
-        _make_room(session, standing(session, training, now))
+        _make_room(session, standing(session, training, now), row, actor, note)
     else:
         plan.drop_expiry(session, [row.id])
     row, from_ = _place(session, training, student, row, ENROLLED, waitlist.afresh(now))
@@ -192,11 +206,14 @@ def force(
     return row
 
 
-def _make_room(session: Session, stand: Standing) -> None:
-    """A free place, else one that was kept, else one above the capacity."""
+def _make_room(
+    session: Session, stand: Standing, row: TrainingEnroll | None, actor: Actor, note: str
+) -> None:
+    """A free place or the one a plan holds, else one that was kept, else one above the capacity."""
     training = stand.training
-    if stand.free < 1 <= stand.spare:
-        training.seats_kept -= 1
+    own = row.seats if row is not None and row.status is WAITLIST and row.invite_planned_at else 0
+    if 1 <= stand.spare + own <= training.seats_kept:
+        waitlist.use_kept(session, training, actor, stand.now, note)
     allow_over(session, training, stand.taken + 1 - training.max_participants)
 
 
@@ -219,25 +236,18 @@ def deroll(
     """
     note = a_reason(reason) if actor.staff else None
     require_own(enrolment, actor)
-    training = locked(session, Training, enrolment.training_id)
+    training = within(actor, locked(session, Training, enrolment.training_id))
     if not actor.staff and standing(session, training, now).started:
         raise HasStarted
     if left := _move_out(session, enrolment, "derolled", actor, now, note=note):
         letters.derolled(session, place_of(enrolment), left.seq, now)
-        waitlist.freed(session, training, actor, now, keep_place=keep_place)
+        waitlist.freed(session, training, actor, now, keep_place=keep_place, note=note)
 
 
-def leave(
-    session: Session,
-    enrolment: TrainingEnroll,
-    actor: Actor,
-    now: datetime,
-    *,
-    keep_place: bool = False,
-) -> None:
+def leave(session: Session, enrolment: TrainingEnroll, actor: Actor, now: datetime) -> None:
     """A student leaves the line, invited or not (WE2 12). Raises `NotFound`, `NotIn`."""
     require_own(enrolment, actor)
-    _off_the_list(session, enrolment, "left", actor, now, None, keep_place)
+    _off_the_list(session, enrolment, "left", actor, now, None, keep_place=False)
 
 
 def remove(
@@ -249,9 +259,9 @@ def remove(
     *,
     keep_place: bool = False,
 ) -> None:
-    """Staff take someone off the line (WE2 12). Raises `NotIn`, `ReasonNeeded`."""
+    """Staff take someone off the line (WE2 12). Raises `NotFound`, `NotIn`, `ReasonNeeded`."""
     note = a_reason(reason)
-    _off_the_list(session, enrolment, "removed", actor, now, note, keep_place)
+    _off_the_list(session, enrolment, "removed", actor, now, note, keep_place=keep_place)
 
 
 def _off_the_list(
@@ -261,18 +271,19 @@ def _off_the_list(
     actor: Actor,
     now: datetime,
     note: str | None,
+    *,
     keep_place: bool,
 ) -> None:
-    training = locked(session, Training, enrolment.training_id)
+    training = within(actor, locked(session, Training, enrolment.training_id))
     if left := _move_out(session, enrolment, event, actor, now, note=note):
         letters.left_waitlist(session, place_of(enrolment), left.seq, now)
         keep_place = keep_place and left.from_ is INVITED  # who waited leaves none
-        waitlist.freed(session, training, actor, now, keep_place=keep_place)
+        waitlist.freed(session, training, actor, now, keep_place=keep_place, note=note)
 
 
 def erase(session: Session, enrolment: TrainingEnroll, actor: Actor, now: datetime) -> None:
     """Whoever is being erased gives up an open row; trainers are told, they are not (WT7)."""
-    training = locked(session, Training, enrolment.training_id)
+    training = locked(session, Training, enrolment.training_id)  # whosever: in every practice
     reread(session, enrolment)
     enrolled = enrolment.status is ENROLLED
     event, tell = ("derolled", letters.derolled) if enrolled else ("left", letters.left_waitlist)
@@ -387,7 +398,8 @@ def _applicant(
 ) -> tuple[Applicant, TrainingEnroll | None]:
     """The student, of the training's practice, with their row here, if any.
 
-    Only staff see others than themselves. Raises `NotFound`.
+    Their row is shared until the commit: who is erased meanwhile comes in before, and is taken out,
+    or is seen as erased (WT7). Only staff see others than themselves. Raises `NotFound`.
     """
     which = {"student": student_id, "practice": training.practice_id, "training": training.id}
     found = session.execute(_the_applicant(), which).one_or_none()
@@ -409,6 +421,7 @@ def _the_applicant() -> Any:
         .join(User, User.id == s.user_id)
         .outerjoin(e, here)
         .where(s.id == sa.bindparam("student"), of_practice)
+        .with_for_update(read=True, of=s)
         .execution_options(populate_existing=True)
     )
 

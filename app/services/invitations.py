@@ -22,7 +22,7 @@ from app.models.queue import Standing, clock, obstacle, waiting
 from app.models.rules import Rules
 from app.services import history, letters, plan
 from app.services.actors import Actor
-from app.services.deadline import answer_until, governing_schedule
+from app.services.deadline import answer_until, governing_schedule, next_reminder
 from app.services.ledger import next_position
 from app.services.transitions import (
     ALWAYS,
@@ -61,6 +61,7 @@ def make(
         invite_date=now,
         invite_expires_at=deadline,
         invite_promised_until=None,
+        invite_remind_at=next_reminder(schedule, deadline, now) if schedule_expiry else None,
         invite_planned_at=None,
         invite_undelivered_at=None,
         invite_schedule_id=schedule.id if schedule else None,
@@ -119,6 +120,7 @@ def end(
     now: datetime,
     *,
     where: ColumnElement[bool] = ALWAYS,
+    reason: str | None = None,
     note: str | None = None,
 ) -> list[Place]:
     """waitlist-invited -> waitlist-invite-expired (WE2 7, 8); `invite_date` stays."""
@@ -131,7 +133,9 @@ def end(
         missed_invites=ONE_MORE_MISSED,
         ical_sequence=NEXT_SEQUENCE,
     )
-    history.record_many(session, places, event, INVITED, EXPIRED, actor, now, note=note)
+    history.record_many(
+        session, places, event, INVITED, EXPIRED, actor, now, reason=reason, note=note
+    )
     letters.expired(session, places, now)
     plan.drop_expiry(session, [place.id for place in places])
     return places
@@ -176,7 +180,12 @@ def _give_positions(session: Session, ids: Sequence[int]) -> None:
 
 
 def hold_for_later(
-    session: Session, when: dict[Place, datetime], actor: Actor, now: datetime
+    session: Session,
+    when: dict[Place, datetime],
+    actor: Actor,
+    now: datetime,
+    *,
+    note: str | None = None,
 ) -> None:
     """Plan invitations, each for its instant; a planned row holds its place (WF8)."""
     if not when:
@@ -188,5 +197,13 @@ def hold_for_later(
     forget(session, [place.id for place in when])
     at = {place.uuid: instant.isoformat() for place, instant in when.items()}
     history.record_many(
-        session, list(when), "planned", WAITLIST, WAITLIST, actor, now, data_of_first={"at": at}
+        session,
+        list(when),
+        "planned",
+        WAITLIST,
+        WAITLIST,
+        actor,
+        now,
+        note=note,
+        data_of_first={"at": at},
     )

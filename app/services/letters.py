@@ -15,13 +15,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models.bulk import among, dialect_of, given, insert_rows, random_uuid, selected
-from app.models.enrolment import TrainingEnroll
+from app.models.bulk import among, dialect_of, given, insert_rows, random_uuid, run, selected
+from app.models.enrolment import ENROLLED, TrainingEnroll
 from app.models.outbox import Outbox, OutboxState
 from app.models.person import PersonStatus, Student, Trainer
 from app.models.queue import mail_allowed
 from app.models.training import AssignmentStatus, Training, TrainingTrainer
-from app.models.user import TrainerLetters, User, UserSettings
+from app.models.user import Role, TrainerLetters, User, UserSettings, roles_users
+from app.services.occurrence import Occurrence
 from app.services.transitions import Place
 
 # A letter tells of an invitation, or of what stands under a number in the history (WM6).
@@ -47,6 +48,14 @@ def invited(session: Session, places: Sequence[Place], now: datetime) -> None:
 def accepted(session: Session, place: Place, now: datetime) -> None:
     """You took the place you were offered."""
     _tell(session, "accepted", [place], BY_INVITATION, now)
+
+
+def invite_reminder(session: Session, places: Sequence[Place], number: int, now: datetime) -> None:
+    """Your invitation runs out soon; `number` tells the reminders of one invitation apart (WI6)."""
+    if places:
+        about = {"ids": [place.id for place in places], "number": number}
+        known = {"kind": "invite_reminder", "payload": {}, "now": now}
+        session.execute(_to_reminded(dialect_of(session)), about | known)
 
 
 def declined(session: Session, place: Place, now: datetime) -> None:
@@ -83,6 +92,11 @@ def left_waitlist(
     _tell(session, "left_waitlist", [place], seq, now, students=to_student)
 
 
+def undelivered(session: Session, place: Place, now: datetime) -> None:
+    """For trainers and office: this student could not be told (WI8)."""
+    _tell(session, "undelivered", [place], BY_INVITATION, now, students=False, office=True)
+
+
 def training_rescheduled(
     session: Session,
     training_id: int,
@@ -108,6 +122,43 @@ def training_cancelled(
     _tell_all(session, "training_cancelled", training_id, places, seq, now, facts)
 
 
+def reminder_student(
+    session: Session, schedule_id: int, occurrence: Occurrence, now: datetime
+) -> int:
+    """The training is near: to each who is enrolled at this moment; returns to how many (WB)."""
+    return _remind(session, "reminder_student", schedule_id, occurrence, now)
+
+
+def reminder_trainer(
+    session: Session, schedule_id: int, occurrence: Occurrence, now: datetime
+) -> int:
+    """The training is near: to each trainer who accepted; returns to how many (WB)."""
+    return _remind(session, "reminder_trainer", schedule_id, occurrence, now)
+
+
+def _remind(
+    session: Session, letter: str, schedule_id: int, occurrence: Occurrence, now: datetime
+) -> int:
+    """One letter per schedule, person and occurrence; the item says of which event, if of one."""
+    training, _, event = occurrence.item.partition(":")
+    payload = {
+        "training": int(training),
+        "event": int(event) if event else None,
+        "occurrence": occurrence.name,
+        "schedule": schedule_id,
+    }
+    known = {
+        "training": int(training),
+        "kind": letter,
+        "occasion": f"{schedule_id}-{occurrence.item}-{occurrence.name}",
+        "payload": payload,
+        "now": now,
+    }
+    statement = _reminders(dialect_of(session), letter == "reminder_student")
+    result: Any = session.execute(statement, known)
+    return int(result.rowcount)
+
+
 def drop_unsent(session: Session, user_id: int, reason: str, now: datetime) -> None:
     """End what is still promised to someone: nothing goes to the erased (WT7)."""
     _end_pending(session, Outbox.user_id == user_id, reason, now)
@@ -125,6 +176,7 @@ def _tell(
     *,
     students: bool = True,
     trainers: bool = True,
+    office: bool = False,
     facts: dict[str, Any] | None = None,
 ) -> None:
     """Promise `letter` to the student of each place and `<letter>_trainer` to their trainers.
@@ -140,7 +192,7 @@ def _tell(
         "payload": facts or {},
         "now": now,
     }
-    session.execute(_to_people(dialect_of(session), students, trainers), what)
+    run(session, _to_people(dialect_of(session), students, trainers, office), what)
 
 
 def _tell_all(
@@ -165,7 +217,7 @@ def _tell_all(
 
 
 @cache
-def _to_people(dialect: str, students: bool, trainers: bool) -> Any:
+def _to_people(dialect: str, students: bool, trainers: bool, office: bool = False) -> Any:
     """The statement that promises a letter about some enrolments to all whom it concerns."""
     e = TrainingEnroll
     these = sa.select(e).where(among(e.id, "ids"))
@@ -175,6 +227,9 @@ def _to_people(dialect: str, students: bool, trainers: bool) -> Any:
         told.append(_rows(_students_of(these), "", about, e.uuid, e.invite_no))
     if trainers:
         readers = _trainers_of(these, e.training_id)
+        told.append(_rows(readers, "_trainer", about, e.uuid, e.invite_no))
+    if office:
+        readers = _office_of(these)
         told.append(_rows(readers, "_trainer", about, e.uuid, e.invite_no))
     everyone = sa.union_all(*told).subquery() if len(told) > 1 else told[0].subquery()
     return insert_rows(dialect, Outbox, sa.select(everyone), once_per="key")
@@ -189,21 +244,54 @@ def _to_trainers_once(dialect: str) -> Any:
     return insert_rows(dialect, Outbox, sa.select(rows), once_per="key")
 
 
+@cache
+def _to_reminded(dialect: str) -> Any:
+    """The statement that reminds of invitations."""
+    e = TrainingEnroll
+    these = sa.select(e).where(among(e.id, "ids"))
+    about = {"enrolment_id": e.id, "invite_no": e.invite_no, "sequence": e.ical_sequence}
+    number = sa.cast(sa.bindparam("number", type_=sa.Integer), sa.String)
+    occasion = sa.cast(e.invite_no, sa.String) + "-" + number
+    rows = _rows(_students_of(these), "", about, e.uuid, e.invite_no, occasion)
+    return insert_rows(dialect, Outbox, sa.select(rows.subquery()), once_per="key")
+
+
+@cache
+def _reminders(dialect: str, to_students: bool) -> Any:
+    """The statement that reminds of a training: its students, or its trainers."""
+    e, this = TrainingEnroll, sa.bindparam("training", type_=sa.Integer)
+    occasion = sa.bindparam("occasion", type_=sa.String)
+    if to_students:
+        enrolled = sa.select(e).where(e.training_id == this, e.status == ENROLLED)
+        about = {"enrolment_id": e.id, "invite_no": e.invite_no, "sequence": e.ical_sequence}
+        rows = _rows(_students_of(enrolled), "", about, e.uuid, e.invite_no, occasion)
+    else:
+        taught = sa.select(Training).where(Training.id == this)
+        subject = sa.literal("training-") + sa.cast(Training.id, sa.String)
+        readers = _trainers_of(taught, Training.id)
+        rows = _rows(readers, "", {}, subject, sa.literal(0), occasion)
+    return insert_rows(dialect, Outbox, sa.select(rows.subquery()), once_per="key")
+
+
 def _rows(
     readers: sa.Select[Any],
     suffix: str,
     about: dict[str, Any],
     subject: sa.SQLColumnExpression[str],
     invite_no: sa.SQLColumnExpression[int],
+    occasion: sa.SQLColumnExpression[str] | None = None,
 ) -> sa.Select[Any]:
     """A row of the outbox for each `User` whom `readers` selects."""
     reader = sa.cast(User.id, sa.String)
     kind = sa.bindparam("kind", type_=sa.String) + suffix
-    # What tells it from the next of its kind: the number in the history, else the invitation (WM6).
-    occasion = sa.func.coalesce(sa.bindparam("seq", type_=sa.Integer), invite_no)
+    if occasion is None:
+        # What tells it from the next of its kind: the number in the history, else the invitation
+        # (WM6).
+        number = sa.func.coalesce(sa.bindparam("seq", type_=sa.Integer), invite_no)
+        occasion = sa.cast(number, sa.String)
     columns = about | {
         "uuid": random_uuid(),
-        "key": kind + ":" + subject + ":" + sa.cast(occasion, sa.String) + ":email:" + reader,
+        "key": kind + ":" + subject + ":" + occasion + ":email:" + reader,
         "channel": "email",
         "aggregate": subject + "/" + reader,  # one reader's bad address holds up nobody else
         "kind": kind,
@@ -242,6 +330,19 @@ def _trainers_of(things: sa.Select[Any], training_id: Any) -> sa.Select[Any]:
         .join(User, User.id == Trainer.user_id)
         .outerjoin(UserSettings, UserSettings.user_id == User.id)
         .where(each == TrainerLetters.EACH, mail_allowed())
+    )
+
+
+def _office_of(enrolments: sa.Select[Any]) -> sa.Select[Any]:
+    """The administrators of the practice, as far as they may be written to (WM1)."""
+    is_admin = sa.and_(Role.id == roles_users.c.role_id, Role.name == "admin")
+    return (
+        enrolments.join(Training, Training.id == TrainingEnroll.training_id)
+        .join(User, User.practice_id == Training.practice_id)
+        .join(roles_users, roles_users.c.user_id == User.id)
+        .join(Role, is_admin)
+        .outerjoin(UserSettings, UserSettings.user_id == User.id)
+        .where(User.active, mail_allowed())
     )
 
 

@@ -18,6 +18,7 @@ from app.services import history, waitlist
 from app.services.actors import Actor
 from app.services.locks import locked
 from app.services.refusals import Refusal, a_reason
+from app.services.scope import within
 from app.services.transitions import reread
 
 
@@ -26,6 +27,13 @@ class NoSuchPlaces(Refusal):
 
     code = "no_such_places"
     sentence = _l("There are only %(count)s such places.")
+
+
+class NotAhead(Refusal):
+    """Passing someone over until an instant that has come passes nobody over."""
+
+    code, status = "not_ahead", 400
+    sentence = _l("Give a moment that is still to come.")
 
 
 def skip(
@@ -39,8 +47,10 @@ def skip(
 ) -> None:
     """Pass a waiting student over, for good or `until` an instant; the place in line is kept.
 
-    Raises `NotWaiting`, `ReasonNeeded`.
+    Raises `NotFound`, `NotWaiting`, `NotAhead`, `ReasonNeeded`.
     """
+    if until is not None and until <= now:
+        raise NotAhead
     _passing(session, enrolment, "skipped", actor, now, reason, until is None, until)
 
 
@@ -68,7 +78,7 @@ def _passing(
     not_before: datetime | None,
 ) -> Training:
     note = a_reason(reason)
-    training = locked(session, Training, enrolment.training_id)
+    training = within(actor, locked(session, Training, enrolment.training_id))
     reread(session, enrolment)
     if enrolment.status is not WAITLIST:
         raise waitlist.NotWaiting
@@ -105,7 +115,7 @@ def _set_paused(
     reason: str | None,
 ) -> Training:
     note = a_reason(reason)
-    training = locked(session, Training, training_id)
+    training = within(actor, locked(session, Training, training_id))
     if training.waitlist_paused is not paused:
         training.waitlist_paused = paused
         history.note_training(session, training, event, actor, now, note=note)
@@ -125,7 +135,7 @@ def keep_spots(
     Raises `NoSuchPlaces` if fewer are free, `ReasonNeeded`.
     """
     note = a_reason(reason)
-    training = locked(session, Training, training_id)
+    training = within(actor, locked(session, Training, training_id))
     free = standing(session, training, now).free
     _change_kept(session, training, count, free, "kept", actor, now, note)
 
@@ -140,7 +150,7 @@ def release_spots(
 ) -> list[str]:
     """Give kept places back to the line; returns the uuids invited. Raises as `keep_spots`."""
     note = a_reason(reason)
-    training = locked(session, Training, training_id)
+    training = within(actor, locked(session, Training, training_id))
     kept = training.seats_kept
     _change_kept(session, training, count, kept, "released", actor, now, note)
     return waitlist.refill(session, training, now).invited

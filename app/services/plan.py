@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache
@@ -25,12 +24,13 @@ from app.models.automation import (
     BeforeAfterEnum,
     EventsEnum,
 )
-from app.models.bulk import among, dialect_of, given, upsert_many, upsert_selected, utf8
+from app.models.bulk import among, dialect_of, given, run, upsert_many, upsert_selected, utf8
 from app.models.enrolment import TrainingEnroll
 from app.models.job import Job
 from app.models.rules import Environment, rules_of
 from app.models.training import Training, TrainingEvent, schedule_types
 from app.services.deadline import WAITLIST_TASK
+from app.services.occurrence import Occurrence as Occurrence
 from app.services.transitions import Place
 
 DEVELOPMENT_DELAY = timedelta(seconds=1)  # waitlist WA9
@@ -57,20 +57,6 @@ TRAINING_TASKS: dict[str, Anchor] = {
 
 # Never hurried in DEVELOPMENT (waitlist WA9).
 DESTRUCTIVE = frozenset({"DeleteTrainingTask"})
-
-
-@dataclass(frozen=True)
-class Occurrence:
-    """A planned time of a schedule for an item: the event's instant, and when to run."""
-
-    item: str
-    at: datetime
-    due: datetime
-
-    @property
-    def name(self) -> str:
-        """What the ledger calls it."""
-        return f"{self.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def job_id(schedule_name: str, item: str, environment: Environment) -> str:
@@ -100,7 +86,7 @@ def expiry_jobs(
         "after": after,
     }
     due = _alarm(_due(deadline, environment, now))
-    session.execute(_expiry_alarms(dialect_of(session), environment), alarm | due)
+    run(session, _expiry_alarms(dialect_of(session), environment), alarm | due)
 
 
 @cache
@@ -119,7 +105,7 @@ def drop_expiry(session: Session, enrolment_ids: Sequence[int]) -> None:
     """Take the expiry jobs of enrolments away: they left `waitlist-invited`, or run no more."""
     if enrolment_ids:
         gone = {"ids": list(enrolment_ids)}
-        session.execute(_no_expiry_alarms(rules_of(session).environment), gone)
+        run(session, _no_expiry_alarms(rules_of(session).environment), gone)
 
 
 @cache
@@ -167,17 +153,27 @@ def occurrences(
 ) -> list[Occurrence]:
     """When a schedule of a built-in training task is due for a training (waitlist WA2, WB).
 
-    Left out: anchors that are past (but of `LAST_END`), and what was due before the schedule was
-    switched on.
+    Left out: anchors that are past (but of `LAST_END`), what was due before the schedule was
+    switched on, and all of a schedule that makes no sense.
     """
     zone, anchor = ZoneInfo(training.practice.timezone), TRAINING_TASKS[class_name]
-    found = []
+    found: list[Occurrence] = []
+    if _is_inert(schedule, anchor):
+        return found
     for item, at in anchors(training.id, training.events, anchor, schedule.events):
         due = shifted(at, schedule.interval or timedelta(0), schedule.beforeafter, zone)
         ahead = at > now or anchor is Anchor.LAST_END
         if ahead and (schedule.active_since is None or due >= schedule.active_since):
             found.append(Occurrence(item, at, due))
     return found
+
+
+def _is_inert(schedule: AutomationSchedule, anchor: Anchor) -> bool:
+    """A letter after the event, archiving before its end, counted from an invitation (WA7)."""
+    before = schedule.beforeafter is BeforeAfterEnum.before
+    if anchor is Anchor.LAST_END:
+        return before
+    return not before or schedule.events is EventsEnum.invited
 
 
 def anchors(
@@ -230,6 +226,17 @@ def _job(
     return _alarm(due) | {
         "id": job_id(schedule.name, occurrence.item, environment),
         "job_state": f"{before}{occurrence.item}{after}".encode(),
+    }
+
+
+def alarm(
+    schedule_name: str, class_name: str, item: str, environment: Environment, due: datetime
+) -> dict[str, Any]:
+    """A row of the job table that wakes `item` of a schedule at `due`."""
+    before, after = _state_around_item(schedule_name, class_name)
+    return _alarm(due) | {
+        "id": job_id(schedule_name, item, environment),
+        "job_state": f"{before}{item}{after}".encode(),
     }
 
 

@@ -5,7 +5,11 @@ All trainings concerned are locked in the order of their ids, before anything is
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
+from uuid import uuid4
 
 import sqlalchemy as sa
 from email_validator import EmailNotValidError, validate_email
@@ -16,10 +20,11 @@ from app.models.enrolment import INVITED, OPEN, WAITLIST, TrainingEnroll
 from app.models.person import PersonStatus, Student
 from app.models.training import Training
 from app.models.user import User, UserSettings
-from app.services import enrolments, history, invitations, letters, waitlist
+from app.services import enrolments, history, invitations, letters, links, waitlist
 from app.services.actors import Actor
 from app.services.locks import locked_trainings
 from app.services.refusals import Refusal
+from app.services.scope import require_student_of
 
 
 class BadAddress(Refusal):
@@ -48,8 +53,12 @@ def valid_address(text: str) -> str:
 
 
 def deactivate(session: Session, student: Student, actor: Actor, now: datetime) -> None:
-    """The student may not book: passed over while waiting, silently uninvited (WT5)."""
-    trainings = _trainings_of(session, student, WAITLIST, INVITED)
+    """The student may not book: passed over while waiting, silently uninvited (WT5).
+
+    Raises `NotFound`.
+    """
+    require_student_of(actor, student)
+    trainings = _trainings_of(session, [student.id], WAITLIST, INVITED)
     if student.status is PersonStatus.INACTIVE:
         return
     student.status = PersonStatus.INACTIVE
@@ -66,8 +75,12 @@ def deactivate(session: Session, student: Student, actor: Actor, now: datetime) 
 
 
 def activate(session: Session, student: Student, actor: Actor, now: datetime) -> list[str]:
-    """The student may book again; returns the uuids invited where their turn has come (WT5)."""
-    trainings = _trainings_of(session, student, WAITLIST)
+    """The student may book again; returns the uuids invited where their turn has come (WT5).
+
+    Raises `NotFound`.
+    """
+    require_student_of(actor, student)
+    trainings = _trainings_of(session, [student.id], WAITLIST)
     if student.status is PersonStatus.ACTIVE:
         return []
     student.status = PersonStatus.ACTIVE
@@ -81,14 +94,14 @@ def opt_out(session: Session, student: Student) -> None:
 
 
 def opt_in(session: Session, student: Student, now: datetime) -> list[str]:
-    """Letters again; returns the uuids invited where the student's turn has come (WT6)."""
-    trainings = _trainings_of(session, student, WAITLIST)
+    """Letters again, from every practice; returns the uuids invited whose turn it is (WT6)."""
+    trainings = _trainings_of(session, _everywhere(session, student.user), WAITLIST)
     _settings(session, student.user).msg_transactional_emails = True
     return _refill_all(session, trainings, now)
 
 
 def change_address(session: Session, student: Student, email: str, now: datetime) -> list[str]:
-    """A new address, which no letter has come back from; refills as `opt_in` (WF6).
+    """A new address, which no letter has come back from; refills everywhere, as `opt_in` (WF6).
 
     Raises `BadAddress`, `AddressTaken`.
     """
@@ -96,7 +109,9 @@ def change_address(session: Session, student: Student, email: str, now: datetime
     same = sa.func.lower(User.email) == email.lower()
     if session.scalar(sa.select(User.id).where(same, User.id != student.user_id)) is not None:
         raise AddressTaken
-    trainings = _trainings_of(session, student, WAITLIST)
+    trainings = _trainings_of(session, _everywhere(session, student.user), WAITLIST)
+    if email.lower() != student.user.email.lower():
+        links.revoke(session, student.user_id)  # letters to the old address answer no more (ML2)
     student.user.email, student.user.undeliverable_at = email, None
     return _refill_all(session, trainings, now)
 
@@ -105,26 +120,59 @@ def erase(session: Session, student: Student, actor: Actor, now: datetime) -> No
     """Forget the person, in every practice: open rows are left, nothing is written to them (WT7).
 
     The rows stay under a pseudonym, so that history still adds up. Twice is once.
+    Raises `NotFound`.
     """
+    require_student_of(actor, student)
     user = student.user
+    everywhere = _locked_person(session, user)
+    session.refresh(user)  # somebody may have been before us
     if user.erased_at is not None:
         return
-    everywhere = session.scalars(sa.select(Student).where(Student.user_id == user.id)).all()
-    mine = sa.select(TrainingEnroll).where(
-        TrainingEnroll.student_id.in_([one.id for one in everywhere]),
-        TrainingEnroll.status.in_(OPEN),
-    )
-    locked_trainings(session, [row.training_id for row in session.scalars(mine)])
     for one in everywhere:
         one.status = PersonStatus.INACTIVE
-    for enrolment in session.scalars(mine.order_by(TrainingEnroll.training_id)).all():
+    mine = _open_rows(user).order_by(TrainingEnroll.training_id)
+    for enrolment in session.scalars(mine).all():
         enrolments.erase(session, enrolment, actor, now)
     letters.drop_unsent(session, user.id, "erased", now)
+    links.revoke(session, user.id)
     _pseudonymise(user, now)
 
 
+class _OneMore(Exception):
+    """The person has enrolled elsewhere while we waited for the locks."""
+
+
+def _locked_person(session: Session, user: User) -> list[Student]:
+    """The students someone is, locked behind all trainings in which they have an open row.
+
+    Trainings come first for everyone (L3), and only with the student locked nobody enrols them any
+    more. Who has been enrolled until then is seen too late to lock that training as well: a
+    savepoint gives all locks back, and we look again.
+    """
+    rows, them = _open_rows(user), sa.select(Student).where(Student.user_id == user.id)
+    them = them.order_by(Student.id).with_for_update(key_share=True)
+    while True:
+        with contextlib.suppress(_OneMore), session.begin_nested():
+            ids = {row.training_id for row in session.scalars(rows)}
+            locked_trainings(session, ids)
+            students = session.scalars(them.execution_options(populate_existing=True)).all()
+            if not {row.training_id for row in session.scalars(rows)} <= ids:
+                raise _OneMore
+            return list(students)
+
+
+def _open_rows(user: User) -> sa.Select[Any]:
+    return (
+        sa.select(TrainingEnroll)
+        .join(Student, Student.id == TrainingEnroll.student_id)
+        .where(Student.user_id == user.id, TrainingEnroll.status.in_(OPEN))
+    )
+
+
 def _pseudonymise(user: User, now: datetime) -> None:
-    user.email = f"erased-{user.fs_uniquifier}@example.invalid"
+    """Nothing of the pseudonym tells who it was, and no session or link of theirs works on."""
+    user.fs_uniquifier = uuid4().hex
+    user.email = f"erased-{uuid4().hex}@example.invalid"
     user.first_name = user.last_name = ""
     user.phone = user.birthday = user.password = None
     user.active = False
@@ -142,11 +190,17 @@ def _note_waiting(
         history.note(session, enrolment, event, actor, now)
 
 
-def _trainings_of(session: Session, student: Student, *statuses: str) -> list[Training]:
-    """The trainings in which the student has such a row, all locked."""
+def _everywhere(session: Session, user: User) -> list[int]:
+    """The ids of the students that one person is, in whatever practice."""
+    mine = sa.select(Student.id).where(Student.user_id == user.id).order_by(Student.id)
+    return list(session.scalars(mine))
+
+
+def _trainings_of(session: Session, student_ids: Sequence[int], *statuses: str) -> list[Training]:
+    """The trainings in which these students have such a row, all locked."""
     ids = session.scalars(
         sa.select(TrainingEnroll.training_id).where(
-            TrainingEnroll.student_id == student.id, TrainingEnroll.status.in_(statuses)
+            TrainingEnroll.student_id.in_(student_ids), TrainingEnroll.status.in_(statuses)
         )
     ).all()
     return locked_trainings(session, ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -13,7 +14,7 @@ from app.models.practice import Practice
 from app.models.queue import clock, eligible, hard_stop, obstacle, standing, starts_at, waiting
 from app.models.rules import rules_of
 from app.models.training import Training
-from app.services import history, invitations, trainings, waitlist
+from app.services import deadline_changes, history, invitations, reminders, trainings, waitlist
 from app.services.actors import SYSTEM
 from app.services.ledger import settle
 from app.services.locks import locked
@@ -21,16 +22,32 @@ from app.services.transitions import PLACE, Place, forget
 
 
 def trainings_to_sweep(session: Session, now: datetime) -> list[int]:
-    """The ids of trainings in which something is due, in two statements."""
+    """The ids of trainings in which something is due, in three statements."""
     e, t = TrainingEnroll, Training
+    ends = waitlist.expires_at_deadline()
     due = sa.union(
-        sa.select(e.training_id).where(e.status == INVITED, e.overdue_at(now)),
+        sa.select(e.training_id).where(e.status == INVITED, e.overdue_at(now), ends),
         sa.select(e.training_id).where(e.status == WAITLIST, e.invite_planned_at <= now),
+        sa.select(e.training_id).where(e.status == INVITED, e.invite_remind_at <= now),
         sa.select(e.training_id)
         .join(t, t.id == e.training_id)
         .where(e.status == INVITED, sa.or_(~_bookable(), starts_at(t.id) <= now)),
     )
-    return sorted({*session.scalars(due), *_fillable(session, now)})
+    stopped = _at_the_hard_stop(session, now)
+    return sorted({*session.scalars(due), *stopped, *_fillable(session, now)})
+
+
+def _at_the_hard_stop(session: Session, now: datetime) -> list[int]:
+    """Trainings whose hard stop ends what a schedule granted that is off since (WI5)."""
+    e = TrainingEnroll
+    left_open = sa.exists().where(
+        e.training_id == Training.id,
+        e.status == INVITED,
+        e.overdue_at(now),
+        ~waitlist.expires_at_deadline(),
+    )
+    stops = _hard_stops(session, {}, left_open)
+    return [id_ for id_, stop in stops if stop is not None and stop <= now]
 
 
 def _fillable(session: Session, now: datetime) -> list[int]:
@@ -43,20 +60,30 @@ def _fillable(session: Session, now: datetime) -> list[int]:
         .where(e.training_id == t.id, e.status.in_((*TAKING, WAITLIST)), holds)
         .scalar_subquery()  # counted, not read from the ledger: rows may be written past it
     )
-    rows = session.execute(
-        sa.select(t.id, begins, t.invite_cutoff, Practice.invite_cutoff)
-        .join(Practice, Practice.id == t.practice_id)
-        .where(
-            _bookable(),
-            ~t.waitlist_paused,
-            sa.or_(begins.is_(None), begins > now),
-            eligible(t.id, rules, sa.literal(1)).order_by(None).exists(),
-            held + t.seats_kept < t.max_participants,
-        ),
+    stops = _hard_stops(
+        session,
         clock(rules, now),
+        _bookable(),
+        ~t.waitlist_paused,
+        sa.or_(begins.is_(None), begins > now),
+        eligible(t.id, rules, sa.literal(1)).order_by(None).exists(),
+        held + t.seats_kept < t.max_participants,
     )
-    stops = [(id_, hard_stop(start, own, practice, rules)) for id_, start, own, practice in rows]
     return [id_ for id_, stop in stops if stop is None or stop - now >= rules.min_answer]
+
+
+def _hard_stops(
+    session: Session, given: dict[str, Any], *where: sa.ColumnElement[bool]
+) -> list[tuple[int, datetime | None]]:
+    """(id, hard stop) of the trainings of which all this is true."""
+    t, rules = Training, rules_of(session)
+    rows = session.execute(
+        sa.select(t.id, starts_at(t.id), t.invite_cutoff, Practice.invite_cutoff)
+        .join(Practice, Practice.id == t.practice_id)
+        .where(*where),
+        given,
+    )
+    return [(id_, hard_stop(start, own, practice, rules)) for id_, start, own, practice in rows]
 
 
 def sweep_training(session: Session, training_id: int, now: datetime) -> None:
@@ -67,7 +94,9 @@ def sweep_training(session: Session, training_id: int, now: datetime) -> None:
     training = locked(session, Training, training_id)
     invite_planned(session, training, now)
     if training.bookable:
+        deadline_changes.postpone_failing(session, training, now)
         waitlist.expire_overdue(session, training_id, now)
+        reminders.remind(session, training_id, now)
     if not standing(session, training, now).is_open:
         trainings.withdraw_all(session, training, SYSTEM, now, reason="not-open")
 

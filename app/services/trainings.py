@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 import sqlalchemy as sa
 from flask_babel import lazy_gettext as _l
@@ -28,6 +27,7 @@ from app.services.actors import Actor
 from app.services.ledger import settle
 from app.services.locks import locked
 from app.services.refusals import Refusal, a_reason
+from app.services.scope import within
 from app.services.transitions import NEXT_SEQUENCE, PLACE, Place, move_many
 
 
@@ -86,7 +86,7 @@ def activate(session: Session, training_id: int, actor: Actor, now: datetime) ->
 
     Raises `TrainingClosed`.
     """
-    training = _open_ended(session, training_id)
+    training = _open_ended(session, training_id, actor)
     if training.active:
         return []
     training.active = True
@@ -104,7 +104,7 @@ def deactivate(
     note: str | None = None,
 ) -> None:
     """No booking; the enrolled stay, invited students go back to their place in line (WT2)."""
-    training = _open_ended(session, training_id)
+    training = _open_ended(session, training_id, actor)
     if not training.active:
         return
     training.active = False
@@ -128,10 +128,14 @@ def cancel(
 ) -> None:
     """The training does not take place: everyone is told, every open row closed. Final (WT1).
 
-    Raises `ReasonNeeded`, `TrainingClosed`.
+    Twice is once. Raises `NotFound`, `ReasonNeeded`, `TrainingClosed` if it is archived.
     """
     note = a_reason(reason)
-    training = _open_ended(session, training_id)
+    training = within(actor, locked(session, Training, training_id))
+    if training.cancelled_at is not None:
+        return
+    if training.archived_at is not None:
+        raise TrainingClosed
     training.cancelled_at = now
     seq = history.note_training(session, training, "training-cancelled", actor, now, note=note)
     gone = _close_all(
@@ -153,7 +157,7 @@ def archive(session: Session, training_id: int, actor: Actor, now: datetime) -> 
 
     Enrolled rows stay as attendance. Twice is harmless. Raises `NotOver`.
     """
-    training = locked(session, Training, training_id)
+    training = within(actor, locked(session, Training, training_id))
     if training.archived_at is not None:
         return
     last_end = max((event.end_time for event in training.events), default=None)
@@ -173,9 +177,9 @@ def archive(session: Session, training_id: int, actor: Actor, now: datetime) -> 
     plan.drop_training_jobs(session, training)
 
 
-def delete(session: Session, training_id: int) -> None:
-    """Remove a training nobody was ever in (WT4). Raises `HasHistory`."""
-    training = locked(session, Training, training_id)
+def delete(session: Session, training_id: int, actor: Actor) -> None:
+    """Remove a training nobody was ever in (WT4). Raises `NotFound`, `HasHistory`."""
+    training = within(actor, locked(session, Training, training_id))
     for model in (TrainingEnroll, EnrolmentHistory):
         of_training = sa.select(model.id).where(model.training_id == training_id)
         if session.scalar(of_training.limit(1)) is not None:
@@ -185,8 +189,8 @@ def delete(session: Session, training_id: int) -> None:
     session.flush()  # a row that still hangs on it is refused here, not at the commit
 
 
-def _open_ended(session: Session, training_id: int) -> Training:
-    training = locked(session, Training, training_id)
+def _open_ended(session: Session, training_id: int, actor: Actor) -> Training:
+    training = within(actor, locked(session, Training, training_id))
     if training.cancelled_at or training.archived_at:
         raise TrainingClosed
     return training
@@ -261,7 +265,7 @@ def set_capacity(
     actor: Actor,
     now: datetime,
     *,
-    choice: BelowTakenChoice | None = None,
+    choice: BelowTakenChoice | str | None = None,
     reason: str | None = None,
 ) -> list[str]:
     """Change the number of places; raised, it refills: returns the uuids invited (WO4).
@@ -272,12 +276,13 @@ def set_capacity(
     """
     if not 0 <= places <= MOST_PARTICIPANTS:
         raise BadCapacity(most=MOST_PARTICIPANTS)
-    training = _open_ended(session, training_id)
+    decided = BelowTakenChoice(choice) if choice else None  # a plain word means the same
+    training = _open_ended(session, training_id, actor)
     before, note = training.max_participants, None
     if places == before:
         return []
     if places < before:
-        note = _make_fit(session, training, places, actor, now, choice, reason)
+        note = _make_fit(session, training, places, actor, now, decided, reason)
     training.max_participants = places
     data = {"from": before, "to": places}
     history.note_training(session, training, "capacity", actor, now, note=note, data=data)
@@ -335,7 +340,7 @@ class Meeting:
 class Rescheduled:
     """What a new timetable did."""
 
-    in_the_past: bool  # it starts before now: nobody was written to
+    in_the_past: bool  # nothing of the change lies ahead: nobody was written to
     invited: list[str]
 
 
@@ -352,19 +357,21 @@ def reschedule(
 
     Events of `meetings` keep their row by `id`; those not named are removed. A deadline behind the
     new hard stop is cut to it; whom no letter tells of the new dates is told of that.
-    Raises `BadEvent`, `TrainingClosed`.
+    Raises `NotFound`, `BadEvent`, `TrainingClosed`.
     """
-    training = _open_ended(session, training_id)
-    before = _timetable(training)
+    training = _open_ended(session, training_id, actor)
+    before, stop = _timetable(training), standing(session, training, now).hard_stop
     _require_own_locations(session, training, meetings)
     removed = _replace_events(training, meetings)
     session.flush()  # new events need their ids, and the count below their times
-    if not removed and _timetable(training) == before:
+    after = _timetable(training)
+    if not removed and after == before:
         return Rescheduled(False, [])
     stand = standing(session, training, now)
-    in_the_past = stand.starts_at is not None and stand.starts_at <= now
+    in_the_past = not _lies_ahead(before, after, now)
     notify = notify and not in_the_past
-    data = {"removed": removed, "notified": notify}
+    stops = {"from": _iso(stop), "to": _iso(stand.hard_stop)}
+    data = {"removed": removed, "notified": notify, "hard_stop": stops}
     gone = _removed_ever(session, training, removed)
     seq = history.note_training(session, training, "rescheduled", actor, now, data=data)
     deadline_changes.cut_to_hard_stop(session, stand, actor, tell=not notify and not in_the_past)
@@ -376,8 +383,26 @@ def reschedule(
     return Rescheduled(in_the_past, waitlist.refill(session, training, now).invited)
 
 
-def _timetable(training: Training) -> set[tuple[Any, ...]]:
-    return {(e.id, e.start_time, e.end_time, e.location_id) for e in training.events}
+Timetable = dict[int, tuple[datetime, datetime, int | None]]  # by event
+
+
+def _timetable(training: Training) -> Timetable:
+    return {e.id: (e.start_time, e.end_time, e.location_id) for e in training.events}
+
+
+def _lies_ahead(before: Timetable, after: Timetable, now: datetime) -> bool:
+    """Whether some day that was added, moved or removed is still to come (WT3).
+
+    A course that runs has days behind it; what counts is where a changed day is now, and for one
+    that is gone where it was.
+    """
+    changed = [new for id_, new in after.items() if new != before.get(id_)]
+    changed += [old for id_, old in before.items() if id_ not in after]
+    return any(start > now for start, _end, _location in changed)
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return instant.isoformat() if instant else None
 
 
 def _replace_events(training: Training, meetings: Sequence[Meeting]) -> list[int]:

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.orm.util import identity_key
 
+from app.models.automation import AutomationRun, RunStatus
 from app.models.bulk import among
 from app.models.enrolment import (
     DECLINED,
@@ -56,9 +57,19 @@ EVENTS: dict[str, Event] = {
     "archived": Event((WAITLIST, INVITED), DEROLLED),
 }
 
+QUEUED, RUNNING = RunStatus.QUEUED, RunStatus.RUNNING
+ENDED = tuple(status for status in RunStatus if status not in (QUEUED, RUNNING))
+
 # Which moves any event allows, per model whose rows have a status.
 MOVES: dict[type, frozenset[tuple[Any, Any]]] = {
     TrainingEnroll: frozenset((from_, e.to) for e in EVENTS.values() for from_ in e.from_),
+    # schedules X1; running to running: its worker died, another one begins anew (R5).
+    AutomationRun: frozenset(
+        {
+            *((QUEUED, to) for to in (RUNNING, *ENDED)),
+            *((RUNNING, to) for to in (QUEUED, RUNNING, *ENDED)),
+        }
+    ),
 }
 
 
@@ -154,6 +165,24 @@ def move_many(
     return [moved[id_] for id_ in ids if id_ in moved]
 
 
+def move_runs(
+    session: Session,
+    ids: Sequence[int],
+    from_: Any,
+    to: RunStatus,
+    *,
+    where: ColumnElement[bool] = ALWAYS,
+    given: dict[str, Any] | None = None,
+    **changes: Any,
+) -> dict[int, int]:
+    """The same guard over runs of the ledger; return who moved: id -> attempt."""
+    if not ids:
+        return {}
+    statement, values = _guarded(AutomationRun, "many", from_, to, where, changes)
+    rows = session.execute(statement, values | {"moving": list(ids), **(given or {})})
+    return {row.id: row.attempt for row in rows}
+
+
 def forget(session: Session, ids: Iterable[int]) -> None:
     """Let the rows that this session already holds be read anew: a set moved past them."""
     for id_ in ids:
@@ -195,12 +224,15 @@ def _compose(
     new = {name: sa.bindparam(f"new_{name}", type_=columns[name].type) for name in plain}
     many = how_many == "many"
     which = among(model.id, "moving") if many else model.id == sa.bindparam("moving")
+    if "version" in columns:
+        new["version"] = model.version + 1
     guarded = (
         sa.update(model)
         .where(which, model.status.in_(froms), where)
-        .values(status=to, version=model.version + 1, **new, **dict(made))
+        .values(status=to, **new, **dict(made))
         .execution_options(synchronize_session=False, dml_strategy="orm")
     )
     if many:
-        return guarded.returning(*PLACE)
+        returned = PLACE if model is TrainingEnroll else (model.id, model.attempt)
+        return guarded.returning(*returned)
     return guarded.returning(model).execution_options(populate_existing=True)

@@ -28,6 +28,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
 from app.models.automation import AutomationSchedule
+from app.models.bulk import among
 from app.models.enrolment import (
     DECLINED,
     ENROLLED,
@@ -36,6 +37,8 @@ from app.models.enrolment import (
     WAITLIST,
     TrainingEnroll,
 )
+from app.models.enrolment_history import EnrolmentHistory
+from app.models.outbox import failing_invitations
 from app.models.person import PersonStatus, Student
 from app.models.queue import (
     NOW,
@@ -48,7 +51,7 @@ from app.models.queue import (
     starts_at,
     waiting,
 )
-from app.models.rules import Rules, rules_of
+from app.models.rules import Environment, Rules, rules_of
 from app.models.training import Training
 from app.models.user import User, UserSettings
 from app.services import history, invitations, letters, plan
@@ -56,7 +59,7 @@ from app.services.actors import SYSTEM, Actor
 from app.services.ledger import next_position, settle
 from app.services.locks import locked
 from app.services.refusals import Refusal, a_reason
-from app.services.scope import require_own
+from app.services.scope import require_own, within
 from app.services.transitions import NEXT_SEQUENCE, PLACE, Place, move, place_of, reread
 
 
@@ -117,19 +120,24 @@ def re_enable(session: Session, enrolment: TrainingEnroll, actor: Actor, now: da
     Whether the training is open to this student, `enrolments.enrol` has checked.
     Raises `Unreachable`.
     """
-    training = locked(session, Training, enrolment.training_id)
+    training = within(actor, locked(session, Training, enrolment.training_id))
     reread(session, enrolment)
     from_ = enrolment.status
     if from_ not in (EXPIRED, DECLINED):
         return False
     require_reachable(session, enrolment.student_id)
-    tail = at_the_tail(session, training.id, now)
-    move(session, enrolment, from_, WAITLIST, **tail)  # sure to win: read under the lock
-    seq = history.record(session, enrolment, "re-enabled", from_, WAITLIST, actor, now)
+    seq = rejoin(session, enrolment, actor, now)
     letters.waitlisted(session, place_of(enrolment), seq, now)
     refill(session, training, now)
     reread(session, enrolment)  # it may have been invited at once
     return True
+
+
+def rejoin(session: Session, enrolment: TrainingEnroll, actor: Actor, now: datetime) -> int:
+    """The row alone goes back to the tail, under the lock; returns its number in the history."""
+    from_, tail = enrolment.status, at_the_tail(session, enrolment.training_id, now)
+    move(session, enrolment, from_, WAITLIST, **tail)  # sure to win: read under the lock
+    return history.record(session, enrolment, "re-enabled", from_, WAITLIST, actor, now)
 
 
 def at_the_tail(session: Session, training_id: int, now: datetime) -> dict[str, Any]:
@@ -233,16 +241,46 @@ def _staggered(batch: list[Place], stand: Standing) -> tuple[list[Place], dict[P
 
 
 def freed(
-    session: Session, training: Training, actor: Actor, now: datetime, *, keep_place: bool = False
+    session: Session,
+    training: Training,
+    actor: Actor,
+    now: datetime,
+    *,
+    keep_place: bool = False,
+    note: str | None = None,
 ) -> None:
-    """A place may be free: refill, or keep it back for staff to give (WO3)."""
-    if keep_place:
-        training.seats_kept += 1
-        kept = {"count": 1, "kept": training.seats_kept}
-        history.note_training(session, training, "kept", actor, now, data=kept)
-        settle(session, training, takes_spot=False)
-    else:
+    """A place may be free: refill, or keep it back for staff to give, with the reason (WO3)."""
+    if not keep_place:
         refill(session, training, now)
+        return
+    _change_kept(session, training, 1, "kept", actor, now, a_reason(note))
+    settle(session, training, takes_spot=False)
+
+
+def use_kept(
+    session: Session,
+    training: Training,
+    actor: Actor,
+    now: datetime,
+    note: str | None,
+    count: int = 1,
+) -> None:
+    """Places that were kept back are given to people: they are kept no more (WO3)."""
+    _change_kept(session, training, -count, "kept-used", actor, now, note)
+
+
+def _change_kept(
+    session: Session,
+    training: Training,
+    by: int,
+    event: str,
+    actor: Actor,
+    now: datetime,
+    note: str | None,
+) -> None:
+    training.seats_kept += by
+    data = {"count": abs(by), "kept": training.seats_kept}
+    history.note_training(session, training, event, actor, now, note=note, data=data)
 
 
 # --- invitations by staff ------------------------------------------------------------------------
@@ -261,22 +299,22 @@ def invite(
 
     Who is not first in line needs a reason, so does who is skipped or rate-limited.
     `schedule_expiry=False` exempts the invitation from running out before the hard stop (WI4).
-    Raises `NotWaiting`, `NoFreeSpot`, `CannotBeInvited`, `ReasonNeeded`.
+    Raises `NotFound`, `NotWaiting`, `NoFreeSpot`, `CannotBeInvited`, `ReasonNeeded`.
     """
-    training = locked(session, Training, enrolment.training_id)
+    training = within(actor, locked(session, Training, enrolment.training_id))
     reread(session, enrolment)
     if enrolment.status != WAITLIST:
         raise NotWaiting
     stand = standing(session, training, now)
     _require_inviting(stand)
     own = enrolment.seats if enrolment.invite_planned_at else 0  # a plan holds its own place
-    is_next = _is_next(session, stand, enrolment)
+    first = is_next(session, stand, enrolment)
     room = stand.spare + own
     if room < 1:
         raise NoFreeSpot
-    note = a_reason(reason) if reason or not is_next else None
+    note = a_reason(reason) if reason or not first else None
     if room <= training.seats_kept:
-        training.seats_kept -= 1
+        use_kept(session, training, actor, now, note)
     invitations.make(
         session,
         stand,
@@ -298,14 +336,22 @@ def _require_inviting(stand: Standing) -> None:
         raise CannotBeInvited(code="too-late")
 
 
-def _is_next(session: Session, stand: Standing, enrolment: TrainingEnroll) -> bool:
-    """Whether a refill would take this row first. Raises `CannotBeInvited`."""
-    code = obstacle(stand.rules).label("code")
+def is_next(session: Session, stand: Standing, enrolment: TrainingEnroll) -> bool:
+    """Whether nobody who may be invited stands before this row, which may be planned already.
+
+    Raises `CannotBeInvited`.
+    """
+    code = obstacle(stand.rules, planned=False).label("code")
     own_row = waiting(stand.training.id, code).where(TrainingEnroll.id == enrolment.id)
     why_not = session.execute(own_row, clock(stand.rules, stand.now)).scalar_one()
     if why_not in ("inactive", "unreachable"):
         raise CannotBeInvited(code=why_not)
-    return [place.id for place in next_in_line(session, stand, 1)] == [enrolment.id]
+    others = next_in_line(session, stand, 1)
+    return why_not is None and not any(_stands_before(other, enrolment) for other in others)
+
+
+def _stands_before(place: Place, enrolment: TrainingEnroll) -> bool:
+    return (place.queue_position or 0) < (enrolment.queue_position or 0)
 
 
 def deinvite(
@@ -319,14 +365,33 @@ def deinvite(
 ) -> None:
     """End an open invitation now, with a reason; the next in line is invited (WE2 8).
 
-    Raises `NotInvited`, `ReasonNeeded`.
+    Twice is once. Raises `NotFound`, `NotInvited`, `ReasonNeeded`.
     """
     note = a_reason(reason)
-    training = locked(session, Training, enrolment.training_id)
-    if not invitations.end(session, [enrolment.id], "deinvited", actor, now, note=note):
-        raise NotInvited
-    freed(session, training, actor, now, keep_place=keep_place)
+    training = within(actor, locked(session, Training, enrolment.training_id))
+    if invitations.end(session, [enrolment.id], "deinvited", actor, now, note=note):
+        freed(session, training, actor, now, keep_place=keep_place, note=note)
+    else:
+        _require_done_before(session, enrolment, "deinvited")
     reread(session, enrolment)
+
+
+def _require_done_before(
+    session: Session, enrolment: TrainingEnroll, event: str, **left_with: Any
+) -> None:
+    """An act repeated is the same success (WD5), if it is what ended the invitation.
+
+    Raises `NotInvited`: the student answered first, or never was invited.
+    """
+    reread(session, enrolment)
+    as_left = all(getattr(enrolment, name) == value for name, value in left_with.items())
+    last = sa.select(EnrolmentHistory.event).where(
+        EnrolmentHistory.enrolment_id == enrolment.id,
+        EnrolmentHistory.from_status != EnrolmentHistory.to_status,
+    )
+    latest = session.scalar(last.order_by(EnrolmentHistory.seq.desc()).limit(1))
+    if latest != event or not as_left:
+        raise NotInvited
 
 
 def return_to_list(
@@ -343,19 +408,21 @@ def return_to_list(
     """Take an invitation back; the student keeps the same position (WE2 9).
 
     The row is passed over until staff say otherwise, or until `not_before`: else the refill would
-    invite it again at once. Raises `NotInvited`, `ReasonNeeded`.
+    invite it again at once. Twice is once.
+    Raises `NotFound`, `NotInvited`, `ReasonNeeded`.
     """
     note = a_reason(reason)
-    training = locked(session, Training, enrolment.training_id)
+    training = within(actor, locked(session, Training, enrolment.training_id))
     next_time: dict[str, Any] = {
         "skipped": not_before is None,
         "not_before": not_before,
     }
-    if not invitations.withdraw(
+    if invitations.withdraw(
         session, [enrolment.id], actor, now, note=note, silent=silent, **next_time
     ):
-        raise NotInvited
-    freed(session, training, actor, now, keep_place=keep_place)
+        freed(session, training, actor, now, keep_place=keep_place, note=note)
+    else:
+        _require_done_before(session, enrolment, "returned", **next_time)
     reread(session, enrolment)
 
 
@@ -375,7 +442,7 @@ def accept(
     Raises `NotFound` for another student's row.
     """
     require_own(enrolment, actor)
-    locked(session, Training, enrolment.training_id)
+    within(actor, locked(session, Training, enrolment.training_id))
     # The deadline stands in the WHERE: a late sweep never lets a late student in.
     if move(
         session,
@@ -401,13 +468,15 @@ def decline(
     *,
     invite_no: int | None = None,
     keep_place: bool = False,
+    reason: str | None = None,
 ) -> Answer:
     """Give the offered place back; the next in line is invited (WE2 6). Staff may be late.
 
-    Raises `NotFound` for another student's row.
+    Keeping the place takes a reason. Raises `NotFound` for another student's row, `ReasonNeeded`.
     """
     require_own(enrolment, actor)
-    training = locked(session, Training, enrolment.training_id)
+    note = a_reason(reason) if reason or keep_place else None
+    training = within(actor, locked(session, Training, enrolment.training_id))
     if move(
         session,
         enrolment,
@@ -417,10 +486,10 @@ def decline(
         given={"now": now, "asked": invite_no},
         ical_sequence=NEXT_SEQUENCE,
     ):
-        history.record(session, enrolment, "declined", INVITED, DECLINED, actor, now)
+        history.record(session, enrolment, "declined", INVITED, DECLINED, actor, now, note=note)
         letters.declined(session, place_of(enrolment), now)
         plan.drop_expiry(session, [enrolment.id])
-        freed(session, training, actor, now, keep_place=keep_place)
+        freed(session, training, actor, now, keep_place=keep_place, note=note)
         return Answer.DECLINED
     return _why_not(enrolment, now, invite_no)
 
@@ -512,31 +581,63 @@ def expire_overdue(
 ) -> list[str]:
     """End the overdue invitations of a training and refill it; return the uuids that ended.
 
-    `as_of` is the instant deadlines are compared with: `now`, but in DEVELOPMENT the due time of
-    the job (WA9). What a schedule granted ends only while it works, or past the hard stop.
+    What stands at `end_overdue` holds.
     """
-    training = locked(session, Training, training_id)
+    ended = end_overdue(session, training_id, now, actor=actor, as_of=as_of, only=only)
+    refill(session, session.get_one(Training, training_id), now)  # locked just now
+    return [place.uuid for place in ended]
+
+
+def end_overdue(
+    session: Session,
+    training_id: int,
+    now: datetime,
+    *,
+    actor: Actor = SYSTEM,
+    as_of: datetime | None = None,
+    only: Sequence[int] | None = None,
+) -> list[Place]:
+    """End the overdue invitations of a training; who calls refills it afterwards.
+
+    `as_of` is the instant deadlines are compared with: `now`, but in DEVELOPMENT the due time of
+    the job (WA9). What a schedule granted ends only while it works, or past the hard stop; so does
+    an invitation whose letter fails (WI8: `deadline_changes.postpone_failing` gives it new time).
+    """
+    training = within(actor, locked(session, Training, training_id))
     at = as_of or now
-    overdue = sa.and_(
-        TrainingEnroll.overdue_at(at),
-        _expires_by_itself(standing(session, training, now), at),
-    )
+    stand = standing(session, training, now)
+    overdue = sa.and_(TrainingEnroll.overdue_at(at), _expires_by_itself(stand, at))
     which = sa.select(TrainingEnroll.id).where(
         TrainingEnroll.training_id == training_id,
         TrainingEnroll.status == INVITED,
         overdue,
     )
     if only is not None:
-        which = which.where(TrainingEnroll.id.in_(only))
+        which = which.where(among(TrainingEnroll.id, only))
     ids = list(session.scalars(which.order_by(TrainingEnroll.queue_position)))
-    ended = invitations.end(session, ids, "expired", actor, now, where=overdue)
-    refill(session, training, now)
-    return [place.uuid for place in ended]
+    wait = _waiting_for_their_letter(session, ids, stand, at)
+    ids = [id_ for id_ in ids if id_ not in wait]
+    return invitations.end(session, ids, "expired", actor, now, where=overdue)
 
 
 def _expires_by_itself(stand: Standing, at: datetime) -> ColumnElement[bool]:
     if stand.hard_stop is not None and stand.hard_stop <= at:
         return sa.true()
+    return expires_at_deadline()
+
+
+def expires_at_deadline() -> ColumnElement[bool]:
+    """What a schedule granted ends while it works; else only at the hard stop (WI5)."""
     works = sa.select(AutomationSchedule.id).where(AutomationSchedule.works())
     granted_by = TrainingEnroll.invite_schedule_id
     return sa.or_(granted_by.is_(None), granted_by.in_(works))
+
+
+def _waiting_for_their_letter(
+    session: Session, ids: Sequence[int], stand: Standing, at: datetime
+) -> set[int]:
+    """Nobody runs out of time over a letter that we could not send (WI8)."""
+    last_moment = stand.hard_stop is not None and stand.hard_stop <= at
+    if not ids or last_moment or stand.rules.environment is Environment.DEVELOPMENT:
+        return set()
+    return failing_invitations(session, ids, stand.now)

@@ -24,9 +24,13 @@ def upgrade() -> None:
     sa.Column('refilled_at', sa.DateTime(timezone=True), nullable=True),
     sa.PrimaryKeyConstraint('channel', name=op.f('pk_channel_state'))
     )
+    op.add_column('outbox', sa.Column('first_tried_at', sa.DateTime(timezone=True), nullable=True))
+    failing = sa.text('ended_at IS NULL AND last_error IS NOT NULL')
+    op.create_index('ix_outbox_failing', 'outbox', ['enrolment_id'], unique=False, postgresql_where=failing, sqlite_where=failing)
     op.create_table('scheduler_epoch',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('epoch', sa.Integer(), server_default='0', nullable=False),
+    sa.Column('environment', sa.String(length=20), nullable=True),
     sa.Column('holder', sa.String(length=200), nullable=True),
     sa.Column('started_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('seen_at', sa.DateTime(timezone=True), nullable=True),
@@ -62,6 +66,7 @@ def upgrade() -> None:
 
     op.add_column('automation_run', sa.Column('trigger', sa.String(length=20), server_default='schedule', nullable=False))
     op.add_column('automation_run', sa.Column('not_before', sa.DateTime(timezone=True), nullable=True))
+    op.add_column('automation_run', sa.Column('interruptions', sa.Integer(), server_default='0', nullable=False))
     op.add_column('automation_run', sa.Column('deadline_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('automation_run', sa.Column('duration_ms', sa.Integer(), nullable=True))
     op.add_column('automation_run', sa.Column('worker', sa.String(length=100), nullable=True))
@@ -96,6 +101,7 @@ def downgrade() -> None:
     op.drop_column('automation_run', 'worker')
     op.drop_column('automation_run', 'duration_ms')
     op.drop_column('automation_run', 'deadline_at')
+    op.drop_column('automation_run', 'interruptions')
     op.drop_column('automation_run', 'not_before')
     op.drop_column('automation_run', 'trigger')
 
@@ -107,3 +113,5 @@ def downgrade() -> None:
     op.drop_table('setback')
     op.drop_table('scheduler_epoch')
     op.drop_table('channel_state')
+    op.drop_index('ix_outbox_failing', table_name='outbox')
+    op.drop_column('outbox', 'first_tried_at')

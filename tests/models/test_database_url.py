@@ -89,3 +89,24 @@ def test_a_database_in_memory_in_disguise_is_refused(text: str) -> None:
 
 def test_a_relative_file_is_the_same_for_web_and_migrations() -> None:
     assert database_url("sqlite:///seats.db").database == str(Path.cwd() / "seats.db")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["sqlite:///file:/var/x.db?uri=true", "sqlite:////var/x.db?uri=true", "sqlite:///file:/x.db"],
+)
+def test_a_file_uri_is_refused(text: str) -> None:
+    with pytest.raises(BadDatabaseUrl, match="name the file itself"):
+        database_url(text)
+
+
+@pytest.mark.parametrize("query", ["foo=bar", "sslmode=require&foo=bar", "sslmode=a&sslMode=b"])
+def test_an_option_that_postgresql_does_not_know_is_refused(query: str) -> None:
+    with pytest.raises(BadDatabaseUrl, match="doesn't know"):
+        database_url(f"postgresql://u:hush@db/x?{query}")
+
+
+def test_options_that_postgresql_knows_are_handed_on() -> None:
+    query = "host=/run/a&host=/run/b&options=-c%20x%3D1&sslmode=require"
+    url = database_url(f"postgresql://u@/x?{query}")
+    assert url.query["host"] == ("/run/a", "/run/b")

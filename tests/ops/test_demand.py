@@ -73,6 +73,12 @@ def test_the_catalogue_adds_sections_and_hours_and_demand_adds_those_it_lacks(
         (HEADER + ROWS.replace("2022-04-11T", "0001-01-01T")
             .replace("11:22:35Z", "00:00+23:00"), "line 2, time"),
         (HEADER + ROWS.replace("093559", ""), "line 4, section_id: is empty"),
+        (HEADER + ROWS.replace("2022-04-12", "9999-12-31"), "line 3, time: is not between 1970"),
+        (HEADER + ROWS.replace("2022-04-11", "0002-04-11"), "line 2, time: is not between 1970"),
+        (HEADER + ROWS.replace("Chow", "C" * 101), "line 4, instructor: is longer than 100"),
+        (HEADER + ROWS.replace("Chow", "C\0"), "line 4, instructor: has a NUL"),
+        (HEADER + ROWS.replace("MATH 2,B05", f"{'M' * 100},{'B' * 100}"),
+            "line 4, course: and section are longer than 200"),
         (HEADER + "2022-04-11T11:22:35Z,COGS 9\n", "line 2: 2 values under 8 columns"),
         (HEADER + ROWS + '"open', "unexpected end of data"),
         (HEADER.encode() + b"\xff\xfe", "line 2: not UTF-8"),
@@ -84,6 +90,13 @@ def test_a_bad_file_is_answered_by_its_line(tmp_path: Path, text: str | bytes, s
     with pytest.raises(BadDemand, match=r"^demand\.csv[,:]") as no:
         read(written(tmp_path, text))
     assert says in str(no.value)
+
+
+@pytest.mark.parametrize("change", [("Braswell", "B" * 101), ("ANAR 1", "A\0")])
+def test_a_bad_catalogue_is_answered_by_its_line(tmp_path: Path, change: tuple[str, str]) -> None:
+    catalogue = written(tmp_path, CATALOGUE.replace(*change), "catalogue.tsv")
+    with pytest.raises(BadDemand, match=r"^catalogue\.tsv, line 3"):
+        read(written(tmp_path, HEADER + ROWS), catalogue)
 
 
 def test_a_section_is_in_the_catalogue_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -150,21 +151,17 @@ def _import_students(app: Flask) -> tuple[int, str]:
 # --- end to end ---
 
 
-def flask(folder: Path, url: str) -> subprocess.CompletedProcess[str]:
+IMPORT, UPGRADE_IT = ("import", "students", __file__), ("db", "upgrade")
+
+
+def flask(
+    folder: Path, url: str, command: tuple[str, ...] = IMPORT
+) -> subprocess.CompletedProcess[str]:
     ours = {name.upper() for name in Settings.model_fields}
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
     environment = {"SQLALCHEMY_DATABASE_URI": url, "FLASK_SKIP_DOTENV": "1"}
     return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "flask",
-            "--app",
-            ROOT / "run_web.py",
-            "import",
-            "students",
-            __file__,
-        ],
+        [sys.executable, "-m", "flask", "--app", ROOT / "run_web.py", *command],
         env=inherited | environment,
         cwd=folder,
         capture_output=True,
@@ -174,19 +171,29 @@ def flask(folder: Path, url: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize("command", [IMPORT, UPGRADE_IT], ids=["import", "db upgrade"])
 @pytest.mark.parametrize(
     ("url", "code", "sentence"),
     [
+        ("", 2, "Error: SQLALCHEMY_DATABASE_URI is not set"),
         ("mysql://u:hush@db/x", 2, "SQLALCHEMY_DATABASE_URI asks for 'mysql'"),
+        ("postgresql://u:hush@db/x?foo=bar", 2, "SQLALCHEMY_DATABASE_URI has an option"),
         ("postgresql://nobody@127.0.0.1:1/x", 5, "Error: The database cannot be reached: "),
         ("sqlite:////no/such/folder/x.db", 5, "Error: The database cannot be reached: "),
     ],
 )
 def test_from_a_shell_it_is_one_line_and_no_traceback(
-    tmp_path: Path, url: str, code: int, sentence: str
+    tmp_path: Path, url: str, code: int, sentence: str, command: tuple[str, ...]
 ) -> None:
-    done = flask(tmp_path, url)
+    done = flask(tmp_path, url, command)
     assert (done.returncode, done.stdout) == (code, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(sentence)
     assert "hush" not in line
+
+
+def test_from_any_folder_a_database_is_upgraded(tmp_path: Path) -> None:
+    done = flask(tmp_path, f"sqlite:///{tmp_path}/new.db", UPGRADE_IT)
+    assert (done.returncode, done.stdout) == (0, "")
+    with contextlib.closing(sqlite3.connect(tmp_path / "new.db")) as raw:
+        assert raw.execute("SELECT count(*) FROM training").fetchone() == (0,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from click.testing import Result
 from flask import Flask
 
+import config
 from app.extensions import db, write
 from app.models import Practice, Student, Training, TrainingEnroll
 from app.services import importing
@@ -20,6 +22,7 @@ from app.services.importing import Kind, Report
 from tests import databases
 from tests.cast import NOON
 
+ROOT = Path(config.__file__).parent
 STUDENTS = "email,first_name,last_name,phone,language,birthday,status\n"
 ADA = "ada@example.org,Ada,Lovelace,,en,,active\n"
 BEN = "ben@example.org,Ben,Babbage,,en,,active\n"
@@ -53,6 +56,27 @@ def run(app: Flask, folder: Path, kind: str, text: str, *options: str) -> Result
 def count(app: Flask, model: type) -> int:
     with app.app_context():
         return db.session.scalar(sa.select(sa.func.count()).select_from(model)) or 0
+
+
+def test_the_commands_of_the_readme_fill_a_fresh_installation(
+    app: Flask, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    trainings = TRAININGS.replace("Mill;;", "Mill;tess@example.org;")
+    for name, text in (
+        ("students", STUDENTS + ADA + BEN),
+        ("trainings", trainings),
+        ("enrolments", ENROLMENTS),
+    ):
+        (folder / f"{name}.csv").write_text(text)
+    start = ".venv/bin/flask --app run_web "
+    lines = (ROOT / "README.md").read_text().splitlines()
+    commands = [line.removeprefix(start) for line in lines if line.startswith(f"{start}import")]
+    assert len(commands) == 3
+    for command in commands:
+        done = app.test_cli_runner().invoke(args=shlex.split(command))
+        assert (done.exit_code, done.stderr) == (0, "")
+    assert (count(app, Student), count(app, Training), count(app, TrainingEnroll)) == (2, 1, 2)
 
 
 def test_a_practice_moves_in(clay: Flask, folder: Path) -> None:

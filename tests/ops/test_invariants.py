@@ -7,7 +7,7 @@ stand in front of the real ones until the rollback.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,8 +15,17 @@ import sqlalchemy as sa
 
 from app.models import AutomationRun, EnrolmentHistory, TrainingEnroll
 from app.ops import invariants
-from app.services import deadline_changes, enrolments, overrides, students, trainings, waitlist
-from tests.cast import DAY, DEADLINE, HOUR, MINUTE, NOON, REASON, SECOND, Cast
+from app.services import (
+    deadline_changes,
+    enrolments,
+    importing,
+    overrides,
+    students,
+    trainings,
+    waitlist,
+)
+from app.services.actors import CONSOLE
+from tests.cast import DAY, DEADLINE, HOUR, MINUTE, NOON, REASON, SECOND, START, Cast
 
 
 def broken(cast: Cast, now: datetime = NOON) -> set[str]:
@@ -71,6 +80,40 @@ def test_what_staff_do_with_a_reason_is_sound(cast: Cast) -> None:
     trainings.set_capacity(cast.session, cast.pottery.id, 1, cast.max, NOON,
                            choice=trainings.BelowTakenChoice.OVERBOOK, reason=REASON)  # fmt: skip
     assert invariants.check(cast.session, NOON) == []
+
+
+def test_an_import_without_letters_is_sound(cast: Cast) -> None:
+    content = f"training,email,status\npots,{cast.student('Ada').user.email},enrolled\n"
+    cast.pottery.import_key = "pots"
+    kind = importing.Kind.ENROLMENTS
+    importing.import_file(
+        cast.session, kind, content.encode(), cast.practice, CONSOLE, NOON, importing.Wishes()
+    )
+    assert cast.letters() == []
+    assert invariants.check(cast.session, NOON) == []
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_newcomer_past_the_hard_stop_is_sound(cast: Cast, later: bool) -> None:  # WF4
+    (ben,) = cast.line("Ben")
+    late = START - HOUR
+    cast.leave(cast.row("Ada"), late)
+    assert cast.enrol("Cleo", late).status == "enrolled"
+    assert cast.statuses(ben) == ["waitlist"]
+    if later:  # the hard stop of then is not the one of now
+        (event,) = cast.pottery.events
+        new = trainings.Meeting(START + DAY, START + DAY + HOUR, None, event.id)
+        trainings.reschedule(cast.session, cast.pottery.id, [new], cast.max, late)
+    assert invariants.check(cast.session, late) == []
+
+
+def test_a_cut_off_of_zero_is_one(cast: Cast) -> None:
+    cast.line("Ben")
+    cast.practice.invite_cutoff = timedelta(0)
+    plant(cast, "UPDATE training SET max_participants = 2")
+    assert broken(cast, START - HOUR) == {"I8"}
+    cast.practice.invite_cutoff = 2 * HOUR
+    assert broken(cast, START - HOUR) == set()
 
 
 def test_who_is_not_told_anything_is_passed_over_and_all_is_sound(cast: Cast) -> None:

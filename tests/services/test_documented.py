@@ -8,10 +8,10 @@ import pytest
 
 from app.extensions import utcnow
 from app.models import EnrolmentHistory
-from app.services import documented, waitlist
+from app.services import documented, overrides, waitlist
 from app.services.refusals import ReasonNeeded
-from app.services.waitlist import NoFreeSpot, NotInvited, NotWaiting
-from tests.cast import DAY, DEADLINE, HOUR, MINUTE, NOON, START, Cast
+from app.services.waitlist import CannotBeInvited, NoFreeSpot, NotInvited, NotWaiting
+from tests.cast import DAY, DEADLINE, HOUR, MINUTE, NOON, REASON, START, Cast
 
 
 def test_inviting_is_a_status_a_date_two_letters_and_a_job(cast: Cast) -> None:  # WS2
@@ -173,3 +173,39 @@ def test_who_is_eligible_now_is_asked_anew_each_time(cast: Cast) -> None:  # WD4
     assert cast.pottery.waitlist_enrollments_eligible(NOON) == [ben]
     waitlist.fill_open_spots(cast.session, cast.pottery.id, NOON)
     assert cast.pottery.waitlist_enrollments_eligible(NOON) == []
+
+
+def test_whoever_is_planned_past_others_takes_a_reason(cast: Cast) -> None:  # WO2
+    ben, cleo = cast.line("Ben", "Cleo")
+    cast.pottery.max_participants = 3
+    overrides.skip(cast.session, cleo, cast.max, NOON, REASON)
+    with pytest.raises(ReasonNeeded):
+        documented.schedule_invitation(cast.session, cleo, HOUR, now=NOON, reason="")
+    documented.schedule_invitation(cast.session, cleo, HOUR, now=NOON)
+    assert cast.last_event("planned").note == "console"
+    documented.schedule_invitation(cast.session, ben, HOUR, now=NOON, reason="")
+    assert cast.last_event("planned").note is None
+
+
+@pytest.mark.parametrize(("left", "planned"), [(15 * MINUTE, True), (14 * MINUTE, False)])
+def test_a_plan_that_leaves_no_time_to_answer_is_refused(
+    cast: Cast, left: timedelta, planned: bool
+) -> None:
+    (ben,) = cast.line("Ben")
+    cast.pottery.max_participants = 2
+    delay = START - 2 * HOUR - left - NOON
+    if planned:
+        assert documented.schedule_invitation(cast.session, ben, delay, now=NOON) == NOON + delay
+        return
+    before = cast.everything()
+    with pytest.raises(CannotBeInvited):
+        documented.schedule_invitation(cast.session, ben, delay, now=NOON)
+    assert cast.everything() == before
+
+
+def test_who_cannot_be_told_is_not_planned(cast: Cast) -> None:
+    (ben,) = cast.line("Ben")
+    cast.pottery.max_participants = 2
+    cast.wont_mail("Ben")
+    with pytest.raises(CannotBeInvited):
+        documented.schedule_invitation(cast.session, ben, HOUR, now=NOON)

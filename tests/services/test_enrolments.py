@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from app.models import PersonStatus, Practice, Student, Training, TrainingEnroll, TrainingEvent
-from app.services import enrolments, overrides, trainings, waitlist
+from app.ops import invariants
+from app.services import documented, enrolments, overrides, trainings, waitlist
 from app.services.actors import LINK, student
 from app.services.refusals import NotFound, ReasonNeeded, Refusal
 from app.services.trainings import BelowTakenChoice
@@ -227,6 +228,35 @@ def test_after_the_hard_stop_who_declined_takes_the_free_place_too(cast: Cast) -
     assert cast.history()[-3:] == ["re-enabled", "left", "enrolled"]
 
 
+def test_after_the_hard_stop_who_comes_back_is_told_once_of_what_is(cast: Cast) -> None:
+    (ben,) = cast.offer("Ben")
+    cast.decline(ben)
+    cast.wont_mail("Ben")  # nothing is to be told of later, so it doesn't matter
+    before = cast.last_letter()
+    cast.enrol("Ben", HARD_STOP)
+    assert cast.statuses(ben) == ["enrolled"]
+    assert cast.letters(before) == [("enrolled_trainer", "Tess")]
+    assert invariants.check(cast.session, HARD_STOP) == []
+
+
+def test_after_the_hard_stop_a_full_training_queues_who_comes_back(cast: Cast) -> None:
+    (ben,) = cast.offer("Ben")
+    cast.decline(ben)
+    cast.enrol("Dora")
+    before = cast.last_letter()
+    cast.enrol("Ben", HARD_STOP)
+    assert cast.statuses(ben) == ["waitlist"]
+    assert cast.letters(before) == [("waitlisted", "Ben"), ("waitlisted_trainer", "Tess")]
+    assert cast.history()[-1] == "re-enabled"
+
+
+def test_after_the_hard_stop_staff_bring_in_who_waits_as_the_student_would(cast: Cast) -> None:
+    (ben,) = cast.line("Ben")
+    cast.leave(cast.row("Ada"), HARD_STOP)
+    enrolments.enrol(cast.session, cast.pottery.id, ben.student_id, cast.max, HARD_STOP)
+    assert cast.last_event("left").reason == "left"  # nobody removed them
+
+
 # --- coming back (WE2 3, WX12) --------------------------------------------------------------------
 
 
@@ -386,6 +416,40 @@ def test_force_of_an_invited_student_takes_the_place_already_held(cast: Cast) ->
     assert cast.statuses(ben) == ["enrolled"]
 
 
+def test_force_of_a_planned_student_uses_the_place_of_the_plan(cast: Cast) -> None:
+    cast.pottery.max_participants = 2
+    ben, cleo = cast.enrol_all("Ada", "Dora", "Ben", "Cleo")[2:]
+    overrides.pause_list(cast.session, cast.pottery.id, cast.max, NOON, REASON)
+    for name in ("Ada", "Dora"):
+        cast.leave(cast.row(name))
+    overrides.keep_spots(cast.session, cast.pottery.id, 1, cast.max, NOON, REASON)
+    cast.pottery.waitlist_paused = False
+    documented.schedule_invitation(cast.session, ben, HOUR, now=NOON)
+    enrolments.force(cast.session, cast.pottery.id, ben.student_id, cast.max, NOON, REASON)
+    assert cast.ledger() == (1, 1, 0)  # the kept place is kept still: nothing idles
+    assert cast.statuses(ben, cleo) == ["enrolled", "waitlist"]
+    assert invariants.check(cast.session, NOON) == []
+
+
+def test_a_kept_place_that_is_used_says_for_what_in_the_history(cast: Cast) -> None:  # WO3
+    overrides.keep_spots(cast.session, cast.pottery.id, 1, cast.max, NOON, REASON)
+    ben = cast.student("Ben").id
+    enrolments.force(cast.session, cast.pottery.id, ben, cast.max, NOON, REASON)
+    used = cast.last_event("kept-used")
+    assert (used.actor, used.note, used.data) == (cast.max.name, REASON, {"count": 1, "kept": 0})
+    assert cast.ledger() == (1, 0, 0)
+
+
+def test_a_student_keeps_no_place_for_staff_nor_does_anyone_without_a_reason(cast: Cast) -> None:
+    (ben,) = cast.offer("Ben")
+    with pytest.raises(ReasonNeeded):
+        waitlist.decline(cast.session, ben, cast.max, NOON, keep_place=True)
+    cast.accept(ben)
+    with pytest.raises(ReasonNeeded), cast.session.begin_nested():
+        enrolments.deroll(cast.session, ben, LINK, NOON, keep_place=True)
+    assert cast.ledger() == (1, 0, 0)
+
+
 def test_force_on_a_training_oversold_past_the_services(cast: Cast) -> None:
     for name in ("Ada", "Ben"):
         who = cast.student(name)
@@ -458,7 +522,7 @@ def test_staff_say_why_they_deroll_or_remove(cast: Cast) -> None:
     assert cast.everything() == before
 
 
-@pytest.mark.parametrize("act", ["deroll", "leave", "remove", "decline"])
+@pytest.mark.parametrize("act", ["deroll", "remove", "decline"])
 def test_keeping_the_place_invites_nobody_until_it_is_released(cast: Cast, act: str) -> None:
     if act == "deroll":
         cleo = cast.line("Cleo")[0]
@@ -466,25 +530,21 @@ def test_keeping_the_place_invites_nobody_until_it_is_released(cast: Cast, act: 
         enrolments.deroll(cast.session, ada, cast.max, NOON, reason=REASON, keep_place=True)
     else:
         ben, cleo = cast.offer("Ben", "Cleo")
-        if act == "leave":
-            enrolments.leave(cast.session, ben, cast.max, NOON, keep_place=True)
-        elif act == "remove":
+        if act == "remove":
             enrolments.remove(cast.session, ben, cast.max, NOON, REASON, keep_place=True)
         else:
-            waitlist.decline(cast.session, ben, cast.max, NOON, keep_place=True)
+            waitlist.decline(cast.session, ben, cast.max, NOON, reason=REASON, keep_place=True)
+    kept = cast.last_event("kept")
+    assert (kept.actor, kept.note) == (cast.max.name, REASON)
     assert cast.ledger() == (0, 1, 0)
     assert cast.statuses(cleo) == ["waitlist"]
     overrides.release_spots(cast.session, cast.pottery.id, 1, cast.max, NOON, REASON)
     assert cast.statuses(cleo) == ["waitlist-invited"]
 
 
-@pytest.mark.parametrize("act", ["leave", "remove"])
-def test_who_only_waited_leaves_no_place_to_keep(cast: Cast, act: str) -> None:  # WO3
+def test_who_only_waited_leaves_no_place_to_keep(cast: Cast) -> None:  # WO3
     (ben,) = cast.line("Ben")
-    if act == "leave":
-        enrolments.leave(cast.session, ben, LINK, NOON, keep_place=True)
-    else:
-        enrolments.remove(cast.session, ben, cast.max, NOON, REASON, keep_place=True)
+    enrolments.remove(cast.session, ben, cast.max, NOON, REASON, keep_place=True)
     assert cast.ledger() == (1, 0, 0)
 
 

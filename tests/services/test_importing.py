@@ -336,6 +336,35 @@ def test_a_student_of_another_practice_is_none_of_ours(cast: Cast) -> None:
     assert put(cast, "students", student(email=user.email)) == Report(created=1)
 
 
+def test_no_practice_rewrites_who_belongs_to_another(cast: Cast) -> None:  # SE7
+    put(cast, "students", student(phone=""))
+    other = cast.add(Practice(name="Stone", shortname="stone"))
+    theirs = student(first_name="Eve", phone="+31209999999", language="en", birthday="1999-09-09")
+    content = file(STUDENTS, theirs)
+    for created in (1, 0):  # also once she is a student there
+        report = importing.import_file(cast.session, Kind.STUDENTS, content, other, CONSOLE, NOON)
+        assert report.created == created
+        assert put(cast, "students", theirs) == Report(same=1)
+    user = user_of(cast, "ada@example.org")
+    assert (user.first_name, str(user.birthday)) == ("Ada", "1990-12-10")
+    assert user.settings is not None
+    assert user.settings.language == "nl"
+    assert user.phone == "+31209999999"  # nobody had said
+
+
+@pytest.mark.parametrize("how", ["teaches", "is in the office"])
+def test_no_practice_rewrites_the_staff_of_another(cast: Cast, how: str) -> None:  # SE7
+    put(cast, "students", ADA)
+    user = user_of(cast, "ada@example.org")
+    other = cast.add(Practice(name="Stone", shortname="stone"))
+    if how == "teaches":
+        cast.add(Trainer(user_id=user.id, practice_id=other.id))
+    else:
+        user.practice_id = other.id
+    assert put(cast, "students", student(first_name="Eve")) == Report(same=1)
+    assert user.first_name == "Ada"
+
+
 def test_becoming_inactive_withdraws_the_invitation_and_invites_the_next(cast: Cast) -> None:
     ben, cleo = cast.offer("Ben", "Cleo")
     done = put(cast, "students", line_of(cast, "Ben", status="inactive"))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.services import overrides, waitlist
-from app.services.overrides import NoSuchPlaces
+from app.services.overrides import NoSuchPlaces, NotAhead
 from app.services.refusals import NotFound, ReasonNeeded
 from tests.cast import DAY, HOUR, NOON, REASON, Cast
 
@@ -100,6 +100,17 @@ def test_skipping_until_a_day_says_until_when(cast: Cast) -> None:
     overrides.skip(cast.session, ben, cast.max, NOON, REASON, until=NOON + DAY)
     assert (ben.skipped, ben.not_before) == (False, NOON + DAY)
     assert cast.last_event("skipped").data == {"until": (NOON + DAY).isoformat()}
+
+
+@pytest.mark.parametrize("ago", [HOUR, 0 * HOUR])
+def test_skipping_until_an_instant_that_has_come_is_refused(cast: Cast, ago: Any) -> None:
+    (ben,) = cast.line("Ben")
+    ACTS["skip"](cast, REASON)
+    cast.leave(cast.row("Ada"))  # a place is free, and only the skip is in Ben's way
+    before = cast.everything()
+    with pytest.raises(NotAhead):
+        overrides.skip(cast.session, ben, cast.max, NOON, REASON, until=NOON - ago)
+    assert cast.everything() == before
 
 
 @pytest.mark.parametrize("act", ["skip", "unskip"])

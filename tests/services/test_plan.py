@@ -447,3 +447,21 @@ def test_the_jobs_of_one_environment_are_no_business_of_the_other(cast: Cast) ->
     planned(cast, cast.pottery)
     plan.drop_training_jobs(cast.session, cast.pottery)
     assert list(cast.jobs()) == [theirs]
+
+
+@pytest.mark.parametrize(
+    ("task", "side", "events"),
+    [
+        ("StudentReminderTask", AFTER, EventsEnum.first),
+        ("TrainerReminderTask", AFTER, EventsEnum.all),
+        ("StudentReminderTask", BEFORE, EventsEnum.invited),
+        ("WaitlistReminderTask", AFTER, None),
+        ("WaitlistReminderTask", BEFORE, EventsEnum.invited),
+        ("DeleteTrainingTask", BEFORE, None),
+    ],
+)
+def test_a_schedule_that_makes_no_sense_plans_nothing(  # WA7
+    cast: Cast, task: str, side: BeforeAfterEnum, events: EventsEnum | None
+) -> None:
+    schedule(cast, "senseless", task, events, DAY, side)
+    assert planned(cast, days(cast, START)) == {}

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from app.models import Outbox, OutboxState, Practice, Student, TrainingEnroll, User, UserSettings
 from app.services import enrolments, students, waitlist
+from app.services.actors import CONSOLE
 from app.services.waitlist import Answer
 from tests.cast import DAY, DEADLINE, HOUR, NOON, SECOND, Cast
 
@@ -314,7 +315,7 @@ def test_the_erased_are_left_in_every_practice(cast: Cast) -> None:
     there = cast.add(Student(user_id=ben.user_id, practice_id=other.id))
     training = cast.training("Elsewhere")
     training.practice_id = other.id
-    row = enrolments.enrol(cast.session, training.id, there.id, cast.max, NOON)
+    row = enrolments.enrol(cast.session, training.id, there.id, CONSOLE, NOON)
     assert cast.statuses(row) == ["enrolled"]
     erase(cast, "Ben")
     assert cast.statuses(row) == ["derolled"]
@@ -331,3 +332,44 @@ def test_nobody_who_stays_is_touched(cast: Cast) -> None:
     erase(cast, "Cleo")
     assert cast.statuses(cast.row("Ada"), ben, cleo) == ["enrolled", "waitlist", "derolled"]
     assert cast.session.scalar(sa.select(sa.func.count(TrainingEnroll.id))) == 3
+
+
+# --- one account, several practices ---------------------------------------------------------------
+
+
+def elsewhere(cast: Cast, name: str) -> Student:
+    """The same person as a student of another practice."""
+    other = cast.add(Practice(name="Other", shortname="other"))
+    return cast.add(Student(user_id=cast.student(name).user_id, practice_id=other.id))
+
+
+def test_opting_in_anywhere_serves_every_line(cast: Cast) -> None:  # WF6
+    ada, ben = cast.enrol_all("Ada", "Ben")
+    students.opt_out(cast.session, who(cast, "Ben"))
+    cast.leave(ada)
+    assert students.opt_in(cast.session, elsewhere(cast, "Ben"), NOON) == [ben.uuid]
+    assert cast.statuses(ben) == ["waitlist-invited"]
+
+
+def test_an_address_repaired_anywhere_serves_every_line(cast: Cast) -> None:  # WF6
+    ada, ben = cast.enrol_all("Ada", "Ben")
+    cast.student("Ben").user.undeliverable_at = NOON
+    cast.leave(ada)
+    there = elsewhere(cast, "Ben")
+    assert students.change_address(cast.session, there, "b@example.org", NOON) == [ben.uuid]
+    assert cast.statuses(ben) == ["waitlist-invited"]
+
+
+def test_switched_off_in_one_practice_the_student_books_in_another(cast: Cast) -> None:
+    ben, cleo = cast.offer("Ben", "Cleo")
+    students.deactivate(cast.session, elsewhere(cast, "Ben"), CONSOLE, NOON)
+    assert cast.statuses(ben, cleo) == ["waitlist-invited", "waitlist"]
+
+
+def test_a_pseudonym_tells_nothing_and_ends_every_session(cast: Cast) -> None:  # GD3
+    user = cast.student("Ben").user
+    before = user.fs_uniquifier
+    erase(cast, "Ben")
+    assert user.fs_uniquifier not in (before, "", None)
+    assert before not in user.email
+    assert user.fs_uniquifier not in user.email

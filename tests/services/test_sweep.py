@@ -294,3 +294,33 @@ def test_a_row_enrolled_by_a_direct_write_with_a_plan_is_not_swept_for_ever(cast
     (ben,) = _plan(cast, "Ben")
     _past_the_services(cast, TrainingEnroll, TrainingEnroll.id == ben.id, status="enrolled")
     assert _sweep(cast, NOON + HOUR) == []
+
+
+# --- a schedule that is off (WI5) -----------------------------------------------------------------
+
+
+def test_what_a_schedule_that_is_off_granted_is_swept_at_the_hard_stop_only(cast: Cast) -> None:
+    ben, cleo = cast.offer("Ben", "Cleo")
+    cast.schedule.active = False  # past the services: nothing was lifted
+    for now in (DEADLINE, DEADLINE + DAY, START - 2 * HOUR - SECOND):
+        assert _sweep(cast, now) == []
+    assert _sweep(cast, START - 2 * HOUR) == [cast.pottery.id]
+    assert cast.statuses(ben, cleo) == ["waitlist-invite-expired", "waitlist"]
+    assert _sweep(cast, START - HOUR) == []
+
+
+# --- a plan holds its place (WF8) -----------------------------------------------------------------
+
+
+def test_who_becomes_eligible_before_a_plan_is_due_does_not_take_its_place(cast: Cast) -> None:
+    ben, cleo = cast.line("Ben", "Cleo")
+    cast.student("Ben").user.undeliverable_at = NOON
+    cast.pottery.max_participants = 2
+    assert documented.invite_batch_from_waitlist(cast.session, cast.pottery, now=NOON) == [
+        cleo.uuid
+    ]
+    cast.student("Ben").user.undeliverable_at = None
+    assert _sweep(cast, NOON) == [cast.pottery.id]  # due at once
+    assert cast.statuses(ben, cleo) == ["waitlist", "waitlist-invited"]
+    cast.decline(cleo)
+    assert cast.statuses(ben) == ["waitlist-invited"]  # the next place is Ben's

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -138,7 +140,6 @@ def test_cancelling_is_final(cast: Cast, mixed: list[TrainingEnroll]) -> None:
     trainings.cancel(cast.session, cast.pottery.id, cast.max, NOON, REASON)
     before = cast.everything()
     for again in (
-        lambda: trainings.cancel(cast.session, cast.pottery.id, cast.max, NOON, REASON),
         lambda: trainings.activate(cast.session, cast.pottery.id, cast.max, NOON),
         lambda: trainings.deactivate(cast.session, cast.pottery.id, cast.max, NOON),
         lambda: resize(cast, 9),
@@ -158,6 +159,19 @@ def test_a_planned_invitation_is_dropped_with_the_training(cast: Cast) -> None:
 
 
 # --- closed and open again (WT2) -----------------------------------------------------------------
+
+
+def test_cancelling_twice_is_cancelling_once(cast: Cast, mixed: list[TrainingEnroll]) -> None:
+    trainings.cancel(cast.session, cast.pottery.id, cast.max, NOON, REASON)
+    before = cast.everything()
+    trainings.cancel(cast.session, cast.pottery.id, cast.max, NOON + HOUR, "another reason")
+    assert cast.everything() == before
+
+
+def test_what_is_archived_is_not_cancelled(cast: Cast) -> None:
+    trainings.archive(cast.session, cast.pottery.id, cast.max, START + DAY)
+    with pytest.raises(trainings.TrainingClosed):
+        trainings.cancel(cast.session, cast.pottery.id, cast.max, START + DAY, REASON)
 
 
 def closed(cast: Cast) -> Training:
@@ -269,7 +283,7 @@ def test_a_training_nobody_was_in_is_deleted_with_its_jobs(cast: Cast) -> None:
     empty = cast.training("Empty")
     trainings.plan.training_jobs(cast.session, empty, NOON)
     assert len(cast.jobs()) == 1
-    trainings.delete(cast.session, empty.id)
+    trainings.delete(cast.session, empty.id, cast.max)
     assert cast.jobs() == {}
     assert cast.session.get(Training, empty.id) is None
     assert cast.session.scalar(sa.select(sa.func.count(TrainingEvent.id))) == 1  # Pottery's
@@ -279,19 +293,19 @@ def test_a_training_that_people_left_is_kept(cast: Cast) -> None:
     cast.leave(cast.enrol("Ada"))
     before = cast.everything()
     with pytest.raises(trainings.HasHistory):
-        trainings.delete(cast.session, cast.pottery.id)
+        trainings.delete(cast.session, cast.pottery.id, cast.max)
     assert cast.everything() == before
 
 
 def test_a_training_with_history_alone_is_kept(cast: Cast) -> None:
     resize(cast, 5)
     with pytest.raises(trainings.HasHistory):
-        trainings.delete(cast.session, cast.pottery.id)
+        trainings.delete(cast.session, cast.pottery.id, cast.max)
 
 
 def test_what_is_not_there_is_not_found(cast: Cast) -> None:
     with pytest.raises(NotFound):
-        trainings.delete(cast.session, cast.pottery.id + 1)
+        trainings.delete(cast.session, cast.pottery.id + 1, cast.max)
     with pytest.raises(NotFound):
         trainings.cancel(cast.session, cast.pottery.id + 1, cast.max, NOON, REASON)
 
@@ -366,6 +380,15 @@ def test_withdrawn_invitations_are_the_newest_and_go_back_to_their_places(cast: 
     ]
     assert cast.jobs() == {}
     assert cast.ledger() == (8, 0, 0)
+
+
+def test_a_choice_may_be_a_plain_word(cast: Cast) -> None:
+    rows = crowd(cast, enrolled=1, invited=1, waiting=0)
+    resize(cast, 1, "withdraw")
+    assert cast.statuses(*rows) == ["enrolled", "waitlist"]
+    assert cast.ledger() == (1, 0, 0)
+    with pytest.raises(ValueError, match="whatever"):
+        resize(cast, 0, "whatever")
 
 
 def test_only_as_many_as_needed_are_withdrawn(cast: Cast) -> None:
@@ -534,6 +557,49 @@ def test_from_the_past_into_the_future_serves_the_line_again(cast: Cast) -> None
     assert cast.statuses(ben) == ["waitlist"]
     done = reschedule(cast, meeting(after + 9 * DAY, first_event(cast)), now=after)
     assert done.invited == [ben.uuid]
+
+
+def course(cast: Cast, *days: int) -> list[Meeting]:
+    """Pottery meets on these days, counted from noon, instead."""
+    reschedule(cast, *(meeting(NOON + day * DAY) for day in days), notify=False)
+    return [meeting(event.start_time, event.id) for event in cast.pottery.events]
+
+
+LATER_DAYS: dict[str, Callable[[list[Meeting]], list[Meeting]]] = {
+    "moved": lambda days: [*days[:2], replace(days[2], start_time=days[2].start_time - HOUR)],
+    "added": lambda days: [*days, meeting(NOON + 12 * DAY)],
+    "removed": lambda days: days[:2],
+}
+
+
+@pytest.mark.parametrize("change", LATER_DAYS)
+def test_a_later_day_of_a_course_that_runs_is_told(cast: Cast, change: str) -> None:  # WT3
+    cast.enrol("Ada")
+    days = course(cast, 1, 3, 10)
+    before = cast.last_letter()
+    done = reschedule(cast, *LATER_DAYS[change](days), now=NOON + 2 * DAY)
+    assert not done.in_the_past
+    assert cast.letters(before) == [
+        ("training_rescheduled", "Ada"),
+        ("training_rescheduled_trainer", "Tess"),
+    ]
+
+
+PAST_DAYS: dict[str, Callable[[list[Meeting]], list[Meeting]]] = {
+    "moved": lambda days: [replace(days[0], start_time=days[0].start_time - HOUR), *days[1:]],
+    "added": lambda days: [*days, meeting(NOON + DAY + 6 * HOUR)],
+    "removed": lambda days: days[1:],
+    "moved into the past": lambda days: [*days[:2], meeting(NOON, days[2].id)],
+}
+
+
+@pytest.mark.parametrize("change", PAST_DAYS)
+def test_a_day_of_the_past_is_put_right_in_silence(cast: Cast, change: str) -> None:  # WT3
+    cast.enrol("Ada")
+    days = course(cast, 1, 3, 10)
+    before = cast.last_letter()
+    assert reschedule(cast, *PAST_DAYS[change](days), now=NOON + 2 * DAY).in_the_past
+    assert cast.letters(before) == []
 
 
 def test_a_removed_day_is_named_in_the_letter(cast: Cast) -> None:

@@ -129,7 +129,7 @@ TABLE: dict[Act, tuple[str, type[Refusal], dict[str, Any]]] = {
         },
     ),
     _expire: ("expired", Refusal, dict.fromkeys(STATUSES, False)),
-    _deinvite: ("deinvited", NotInvited, {}),
+    _deinvite: ("deinvited", NotInvited, {"waitlist-invite-expired": SAME}),
     _return: ("returned", NotInvited, {}),
     _more_time: ("", NotInvited, {}),
     _force: ("forced", Refusal, {"enrolled": SAME}),

@@ -7,9 +7,11 @@ import sqlalchemy as sa
 
 from app.models import PersonStatus, Training, TrainingEnroll
 from app.models.rules import Environment, Rules
+from app.services import documented, overrides, waitlist
 from app.services.actors import SYSTEM
-from app.services.waitlist import Answer, expire
-from tests.cast import DAY, DEADLINE, HOUR, NOON, SECOND, START, Cast
+from app.services.refusals import ReasonNeeded
+from app.services.waitlist import Answer, NotInvited, expire
+from tests.cast import DAY, DEADLINE, HOUR, NOON, REASON, SECOND, START, Cast
 
 
 def test_who_comes_to_a_full_training_waits(cast: Cast) -> None:
@@ -190,3 +192,74 @@ def test_an_invited_row_of_plain_orm_code_can_be_answered_and_ended(cast: Cast) 
     cast.add(row)
     assert not cast.expire(row, DEADLINE)  # no deadline yet: renew gives it one
     assert cast.accept(row, NOON + DAY) is Answer.ENROLLED
+
+
+def test_an_invitation_to_a_kept_place_is_written_down(cast: Cast) -> None:  # WO3
+    (ben,) = cast.line("Ben")
+    overrides.pause_list(cast.session, cast.pottery.id, cast.max, NOON, REASON)
+    cast.leave(cast.row("Ada"))
+    overrides.keep_spots(cast.session, cast.pottery.id, 1, cast.max, NOON, REASON)
+    overrides.resume_list(cast.session, cast.pottery.id, cast.max, NOON, REASON)
+    waitlist.invite(cast.session, ben, cast.max, NOON)
+    assert cast.last_event("kept-used").data == {"count": 1, "kept": 0}
+    assert cast.statuses(ben) == ["waitlist-invited"]
+
+
+def test_who_is_first_in_line_and_planned_is_invited_now_without_a_reason(cast: Cast) -> None:
+    ben, cleo = cast.line("Ben", "Cleo")
+    cast.pottery.max_participants = 3
+    documented.invite_batch_from_waitlist(cast.session, cast.pottery, now=NOON)
+    overrides.skip(cast.session, cleo, cast.max, NOON, REASON)
+    with pytest.raises(ReasonNeeded):  # planned too, but passed over
+        waitlist.invite(cast.session, cleo, cast.max, NOON)
+    waitlist.invite(cast.session, ben, cast.max, NOON)
+    assert cast.statuses(ben, cleo) == ["waitlist-invited", "waitlist"]
+
+
+def test_a_planned_student_behind_someone_who_could_be_invited_needs_a_reason(cast: Cast) -> None:
+    ben, cleo = cast.line("Ben", "Cleo")
+    cast.pottery.max_participants = 2
+    overrides.skip(cast.session, ben, cast.max, NOON, REASON)
+    documented.schedule_invitation(cast.session, cleo, HOUR, now=NOON)
+    overrides.unskip(cast.session, ben, cast.max, NOON, REASON)
+    with pytest.raises(ReasonNeeded):
+        waitlist.invite(cast.session, cleo, cast.max, NOON)
+
+
+# --- twice is once (WD5) --------------------------------------------------------------------------
+
+
+def test_ending_an_invitation_twice_is_ending_it_once(cast: Cast) -> None:
+    ben, cleo = cast.offer("Ben", "Cleo")
+    waitlist.deinvite(cast.session, ben, cast.max, NOON, REASON)
+    before = cast.everything()
+    waitlist.deinvite(cast.session, ben, cast.max, NOON, REASON)
+    assert cast.everything() == before
+    assert cast.statuses(cleo) == ["waitlist-invited"]
+
+
+def test_returning_an_invitation_twice_is_returning_it_once(cast: Cast) -> None:
+    (ben,) = cast.offer("Ben")
+    waitlist.return_to_list(cast.session, ben, cast.max, NOON, REASON)
+    before = cast.everything()
+    waitlist.return_to_list(cast.session, ben, cast.max, NOON, REASON)
+    assert cast.everything() == before
+    with pytest.raises(NotInvited):  # that would be another act
+        waitlist.return_to_list(cast.session, ben, cast.max, NOON, REASON, not_before=NOON + HOUR)
+
+
+@pytest.mark.parametrize("status", ["waitlist-declined", "enrolled", "derolled", "waitlist"])
+def test_what_ended_otherwise_is_not_ended_by_staff(cast: Cast, status: str) -> None:  # WE3
+    ben = cast.in_status(status)
+    before = cast.everything()
+    for verb in (waitlist.deinvite, waitlist.return_to_list):
+        with pytest.raises(NotInvited):
+            verb(cast.session, ben, cast.max, NOON, REASON)
+    assert cast.everything() == before
+
+
+def test_an_invitation_that_ran_out_was_not_ended_by_staff(cast: Cast) -> None:
+    (ben,) = cast.offer("Ben")
+    cast.expire(ben)
+    with pytest.raises(NotInvited):
+        waitlist.deinvite(cast.session, ben, cast.max, DEADLINE, REASON)

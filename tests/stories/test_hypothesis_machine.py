@@ -57,6 +57,7 @@ class Person:
     not_before: datetime | None = None
     deadline: datetime | None = None
     invited_at: list[datetime] = field(default_factory=list)
+    ended: bool = False  # the latest invitation, by staff
 
 
 @dataclass
@@ -188,13 +189,16 @@ class Books:
         self.fill()
 
     def end(self, name: str) -> None:
-        self.moved(name, (INVITED,), EXPIRED)
+        person = self.people[name]
+        if person.status == EXPIRED and person.ended:  # again: no second effect
+            return
+        self.moved(name, (INVITED,), EXPIRED).ended = True
         self.fill()
 
     def expire(self, name: str) -> None:
         person = self.people[name]
         if person.status == INVITED and person.deadline and person.deadline <= self.now:
-            person.status = EXPIRED
+            person.status, person.ended = EXPIRED, False
         self.fill()
 
     def skip(self, name: str) -> None:
@@ -238,7 +242,7 @@ class Books:
     def sweep(self) -> None:
         for person in self.having(INVITED):
             if person.deadline and person.deadline <= self.now:
-                person.status = EXPIRED
+                person.status, person.ended = EXPIRED, False
         self.fill()
 
 
@@ -376,8 +380,9 @@ class Life(RuleBasedStateMachine):
     def decline(self, pick: int, keep: bool) -> None:
         name = self.one(pick, INVITED)
         now = self.books.now
+        options: Any = {"reason": REASON, "keep_place": keep}
         do = self.on_row(
-            name, lambda row: waitlist.decline(self.session, row, LINK, now, keep_place=keep)
+            name, lambda row: waitlist.decline(self.session, row, LINK, now, **options)
         )
         self.act(do, lambda: self.books.decline(name, keep))
 

@@ -25,6 +25,7 @@ from app.services.importing.practices import ImportRunning, create_practice, fin
 from app.services.importing.reading import MOST_BYTES, read
 from app.services.importing.report import Fault, FaultyFile, Report, Wishes
 from app.services.importing.rows import EnrolmentRow, StudentRow, TrainingRow
+from app.services.scope import require_practice
 
 __all__ = [
     "MOST_BYTES",
@@ -67,8 +68,9 @@ def import_file(
 ) -> Report:
     """Bring the rows of `practice` in line with a file; the same file again changes nothing.
 
-    Raises `FaultyFile` with all that is wrong, `ImportRunning`: roll back then.
+    Raises `FaultyFile` with all that is wrong, `ImportRunning`, `NotFound`: roll back then.
     """
+    require_practice(actor, practice)
     row, put = KINDS[kind]
     rows = read(row, content, ZoneInfo(practice.timezone), now)  # before anything is locked
     lock(session, practice)

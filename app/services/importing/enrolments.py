@@ -114,7 +114,7 @@ def put(
     refuse_if(faults)
     for course in courses.values():
         if course.changes:
-            _give_kept_places(course)
+            _give_kept_places(session, course, actor, now)
             places = _bring_in(session, course, now)
             _record(session, course, places, actor, now, wishes.letters)
             report.invited += _serve(session, course, now)
@@ -167,6 +167,7 @@ def _people(session: Session, practice: Practice, addresses: set[str]) -> dict[s
             .outerjoin(UserSettings, UserSettings.user_id == User.id)
             .where(Student.practice_id == practice.id, mine)
             .order_by(User.id)
+            .with_for_update(read=True, of=Student)  # nobody is erased meanwhile (WT7)
         )
         for email, id_, is_active, is_reachable in rows:
             if email in addresses or email.lower() not in found:
@@ -245,10 +246,11 @@ def _bring_in(session: Session, course: Course, now: datetime) -> dict[int, Plac
     return {row.student_id: Place(*row) for row in session.execute(mine)}
 
 
-def _give_kept_places(course: Course) -> None:
+def _give_kept_places(session: Session, course: Course, actor: Actor, now: datetime) -> None:
     """Places given are kept no more."""
     free = max(0, course.room - course.training.seats_kept)
-    course.training.seats_kept -= max(0, len(course.takers) - free)
+    if (used := len(course.takers) - free) > 0:
+        waitlist.use_kept(session, course.training, actor, now, NOTE, used)
 
 
 def _positions(session: Session, training: Training, count: int) -> int:

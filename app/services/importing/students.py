@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.models.bulk import chunks, insert_many
 from app.models.enrolment import OPEN, TrainingEnroll
-from app.models.person import PersonStatus, Student
+from app.models.person import PersonStatus, Student, Trainer
 from app.models.practice import Practice
 from app.models.user import User, UserSettings
 from app.services import students
@@ -38,24 +38,27 @@ def put(
     fresh = [row for row in rows if row.key not in known]
     _create(session, practice, fresh)
     report.created = len(fresh)
-    moved: list[tuple[Student, PersonStatus]] = []
-    for row in rows:
-        user = known.get(row.key)
-        if user is None:
-            continue
-        changed = _set_details(user, row)
+    shared = _belonging_elsewhere(session, practice, [user.id for user in known.values()])
+    theirs = [(row, known[row.key]) for row in rows if row.key in known]
+    moved = [
+        (there[user.id], row.status)
+        for row, user in theirs
+        if user.id in there and there[user.id].status is not row.status
+    ]
+    busy = _busy(session, moved)
+    for row, user in theirs:
         student = there.get(user.id)
+        ours_alone = student is not None and user.id not in shared
+        changed = _set_details(user, row, overwrite=ours_alone)
         if student is None:
             session.add(Student(user=user, practice_id=practice.id, status=row.status))
             report.created += 1
             continue
-        if student.status is not row.status:
-            moved.append((student, row.status))
-            changed = True
+        changed = changed or student.status is not row.status
         report.changed += changed
         report.same += not changed
     session.flush()  # names first: what follows reads the database
-    report.invited = _move(session, moved, actor, now)
+    report.invited = _move(session, moved, busy, actor, now)
     return report
 
 
@@ -66,6 +69,21 @@ def _students(session: Session, practice: Practice, user_ids: Sequence[int]) -> 
             Student.practice_id == practice.id, Student.user_id.in_(some)
         )
         found |= {student.user_id: student for student in session.scalars(mine)}
+    return found
+
+
+def _belonging_elsewhere(session: Session, practice: Practice, user_ids: Sequence[int]) -> set[int]:
+    """Whose account other practices use too: no one practice may rewrite it (reliability SE7)."""
+    found: set[int] = set()
+    for some in chunks(user_ids):
+        uses = [
+            sa.select(model.user_id).where(
+                model.user_id.in_(some), model.practice_id != practice.id
+            )
+            for model in (Student, Trainer)
+        ]
+        office = sa.select(User.id).where(User.id.in_(some), User.practice_id != practice.id)
+        found |= set(session.scalars(sa.union(*uses, office)))
     return found
 
 
@@ -87,28 +105,30 @@ def _create(session: Session, practice: Practice, rows: Sequence[StudentRow]) ->
     insert_many(session, UserSettings, settings)
 
 
-def _set_details(user: User, row: StudentRow) -> bool:
-    """Write what the row gives and the account lacks; say whether that was anything."""
+def _set_details(user: User, row: StudentRow, *, overwrite: bool) -> bool:
+    """Write what the row gives and the account lacks; say whether that was anything.
+
+    `overwrite` what it has otherwise, too.
+    """
     changed = False
     for name in DETAILS:
-        given = getattr(row, name)
-        if given and getattr(user, name) != given:
+        given, there = getattr(row, name), getattr(user, name)
+        if given and given != there and (overwrite or not there):
             setattr(user, name, given)
             changed = True
-    if row.language and (user.settings is None or user.settings.language != row.language):
+    language = user.settings.language if user.settings else None
+    if row.language and row.language != language and (overwrite or not language):
         user.settings = user.settings or UserSettings()
         user.settings.language = row.language
         changed = True
     return changed
 
 
-def _move(
-    session: Session,
-    moved: Sequence[tuple[Student, PersonStatus]],
-    actor: Actor,
-    now: datetime,
-) -> int:
-    """Activate and deactivate; return how many were invited since their turn has come."""
+def _busy(session: Session, moved: Sequence[tuple[Student, PersonStatus]]) -> set[int]:
+    """The ids of those who are in some training, all of which are locked.
+
+    Before anything is written: a person's row held while waiting for a training would deadlock.
+    """
     busy: set[int] = set()
     trainings: set[int] = set()
     for some in chunks([student.id for student, _ in moved]):
@@ -119,6 +139,17 @@ def _move(
             busy.add(student_id)
             trainings.add(training_id)
     locked_trainings(session, trainings)  # all at once, in the order of their ids (L3)
+    return busy
+
+
+def _move(
+    session: Session,
+    moved: Sequence[tuple[Student, PersonStatus]],
+    busy: set[int],
+    actor: Actor,
+    now: datetime,
+) -> int:
+    """Activate and deactivate; return how many were invited since their turn has come."""
     invited = 0
     for student, status in moved:
         opens = status is PersonStatus.ACTIVE

@@ -1,0 +1,223 @@
+"""Making due jobs ours, and what becomes of them: plain functions over the job table (RC8, JX).
+
+A claim moves `next_run_time` to the end of a lease; `due` stays. Whoever dies with a claim loses
+only the time of the lease. A job is deleted when it is done, never before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models.bulk import among, dialect_of
+from app.models.job import Job
+from app.models.rules import Environment, rules_of
+from app.models.system import SchedulerEpoch
+
+LEASE = timedelta(seconds=30)
+LATEST = 4e9  # Unix seconds: the year 2096
+VERSION = 1
+
+JOBS: Any = Job.__table__
+
+
+class BadState(ValueError):
+    """The bytes of a job are none of ours: it is parked, never run, never deleted (DB8)."""
+
+
+class Fenced(Exception):
+    """Another scheduler took over: this one claims nothing any more (SI4)."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a job is about: the arguments of `_execute_automation_task_job`."""
+
+    item: str
+    schedule_name: str
+    class_name: str
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A job that is ours until its lease ends."""
+
+    id: str
+    job_state: bytes
+    due: datetime
+    attempts: int
+    token: str
+
+
+def read_state(job_state: bytes) -> State:
+    """Read a job's JSON. Raises `BadState`; nothing is ever unpickled."""
+    try:
+        state = json.loads(bytes(job_state).decode())
+        version, args, kwargs = state["v"], state["args"], state["kwargs"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise BadState("its state is no JSON of ours") from error
+    if version != VERSION:
+        raise BadState(f"its state has version {version!r:.50}, not {VERSION}")
+    texts = isinstance(args, list) and all(isinstance(arg, str) for arg in args)
+    if not texts or len(args) != 3 or kwargs != {}:
+        raise BadState("its arguments are not item, schedule and class")
+    return State(*args)
+
+
+def next_due(session: Session) -> datetime | None:
+    """When the next job is due, or the next lease ends; None: nothing is planned."""
+    at = session.scalar(_next_due(rules_of(session).environment))
+    # Whatever number stands there: a date that Python cannot hold must not stop the others.
+    return None if at is None else datetime.fromtimestamp(min(LATEST, max(0.0, at)), UTC)
+
+
+@cache
+def _next_due(environment: Environment) -> Any:
+    return sa.select(sa.func.min(JOBS.c.next_run_time)).where(_not_of_another(environment))
+
+
+def _not_of_another(environment: Environment) -> sa.ColumnElement[bool]:
+    """Jobs of another ENVIRONMENT are not touched (schedules D7); a nameless one is, and parked."""
+    others = [other for other in Environment if other is not environment]
+    return sa.and_(*[~JOBS.c.id.endswith(f"/{other}") for other in others])
+
+
+def claim(
+    session: Session, now: datetime, room: int, token: str, epoch: int | None = None
+) -> list[Claimed]:
+    """At most `room` due jobs, the longest due first, ours until `now` + `LEASE`.
+
+    Raises `Fenced` if `epoch` is no longer the last.
+    """
+    if epoch is not None:
+        require_epoch(session, epoch)
+    what = {"due_by": now.timestamp(), "room": room, "token": token, "until": _end(now)}
+    statement = _claim(dialect_of(session), rules_of(session).environment)
+    rows = session.execute(statement, what)
+    claimed = [_claimed(row, now, token) for row in rows]
+    return sorted(claimed, key=lambda job: (job.due, job.id))
+
+
+def _claimed(row: Any, now: datetime, token: str) -> Claimed:
+    return Claimed(row.id, row.job_state, row.due or now, row.attempts, token)
+
+
+# Cast, since SQLite keeps a text that somebody wrote there as a text.
+STATE = sa.cast(JOBS.c.job_state, JOBS.c.job_state.type).label("job_state")
+MINE = (JOBS.c.id, STATE, JOBS.c.due, JOBS.c.attempts)
+
+
+@cache
+def _claim(dialect: str, environment: Environment) -> Any:
+    due = (
+        sa.select(JOBS.c.id)
+        .where(
+            JOBS.c.next_run_time <= sa.bindparam("due_by", type_=sa.Double),
+            _not_of_another(environment),
+        )
+        .order_by(JOBS.c.next_run_time)
+        .limit(sa.bindparam("room", type_=sa.Integer))
+    )
+    if dialect == "postgresql":  # materialised, else the planner may exceed the limit (JX1)
+        cte = due.with_for_update(skip_locked=True).cte("due_jobs").prefix_with("MATERIALIZED")
+        due = sa.select(cte.c.id)
+    ours = {"claim": sa.bindparam("token", type_=sa.String), "attempts": JOBS.c.attempts + 1}
+    leased = sa.update(JOBS).values(next_run_time=sa.bindparam("until", type_=sa.Double), **ours)
+    return leased.where(JOBS.c.id.in_(due)).returning(*MINE)
+
+
+def claim_one(session: Session, job_id: str, now: datetime, token: str) -> Claimed | None:
+    """This very job, whether due or not, unless someone has it."""
+    free = sa.or_(JOBS.c.claim.is_(None), JOBS.c.next_run_time <= now.timestamp())
+    row = session.execute(
+        sa.update(JOBS)
+        .where(JOBS.c.id == job_id, free)
+        .values(next_run_time=_end(now), attempts=JOBS.c.attempts + 1, claim=token)
+        .returning(*MINE)
+    ).one_or_none()
+    return _claimed(row, now, token) if row else None
+
+
+def _end(now: datetime) -> float:
+    return (now + LEASE).timestamp()
+
+
+def require_epoch(session: Session, epoch: int) -> None:
+    """Raises `Fenced` unless `epoch` is the last; who shares it holds up no other (SI4)."""
+    if session.execute(_epoch(), {"mine": epoch}).one_or_none() is None:
+        raise Fenced
+
+
+@cache
+def _epoch() -> Any:
+    e = SchedulerEpoch
+    mine = sa.select(e.id).where(e.id == 1, e.epoch == sa.bindparam("mine"))
+    return mine.with_for_update(read=True)
+
+
+def keep(session: Session, tokens: Sequence[str], now: datetime) -> None:
+    """Renew the leases of what is still being worked on."""
+    session.execute(_keep(), {"tokens": list(tokens), "until": _end(now)})
+
+
+@cache
+def _keep() -> Any:
+    until = sa.bindparam("until", type_=sa.Double)
+    return sa.update(JOBS).where(among(JOBS.c.claim, "tokens")).values(next_run_time=until)
+
+
+def done(session: Session, jobs: Sequence[Claimed]) -> None:
+    """Delete what is done. A job planned anew meanwhile carries no claim of ours and stays."""
+    if jobs:
+        session.execute(_done(), {"ids": [job.id for job in jobs], "token": jobs[0].token})
+
+
+@cache
+def _done() -> Any:
+    ours = JOBS.c.claim == sa.bindparam("token")
+    return sa.delete(JOBS).where(among(JOBS.c.id, "ids"), ours)
+
+
+def plan_again(session: Session, job: Claimed, due: datetime) -> None:
+    """Its event moved: the alarm goes off then."""
+    _release(session, job, due, due=due, attempts=0, last_error=None)
+
+
+def back_off(session: Session, job: Claimed, until: datetime, error: str) -> None:
+    """It failed: again at `until`."""
+    _release(session, job, until, last_error=error[:2000])
+
+
+def give_back(session: Session, jobs: Sequence[Claimed], now: datetime) -> None:
+    """Claimed, but not begun: whoever comes next takes them."""
+    if jobs:
+        what = {"ids": [job.id for job in jobs], "token": jobs[0].token, "at": now.timestamp()}
+        session.execute(_give_back(), what)
+
+
+@cache
+def _give_back() -> Any:
+    ours = JOBS.c.claim == sa.bindparam("token")
+    at = sa.bindparam("at", type_=sa.Double)
+    freed = sa.update(JOBS).where(among(JOBS.c.id, "ids"), ours)
+    return freed.values(next_run_time=at, claim=None, attempts=JOBS.c.attempts - 1)
+
+
+def park(session: Session, job: Claimed, error: str) -> None:
+    """Unreadable, or of an unknown class: it stays, visible, until someone mends it (JX6)."""
+    _release(session, job, None, last_error=error[:2000])
+
+
+def _release(session: Session, job: Claimed, at: datetime | None, **changes: Any) -> None:
+    session.execute(
+        sa.update(JOBS)
+        .where(JOBS.c.id == job.id, JOBS.c.claim == job.token)
+        .values(next_run_time=at.timestamp() if at else None, claim=None, **changes)
+    )

@@ -1,0 +1,214 @@
+"""`app_scheduler`: APScheduler over the plan; its pass claims, runs in batches, acknowledges (P2).
+
+From any process it lists and removes jobs; only the scheduler process calls `run_in` and `start`.
+One pass: look what is due, claim as much as there is room for, hand it to a thread, sleep until the
+next is due, at most a second. Nothing that happens in a pass ends the loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from apscheduler.job import Job as SchedulerJob
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.base import STATE_STOPPED
+from flask import Flask
+
+from app.automation import claims, execution, removal
+from app.automation.claims import Claimed, Fenced
+from app.automation.jobstore import PlannedOnly, PlanStore
+from app.extensions import db, utcnow, write
+from app.models.system import SchedulerEpoch
+from app.services import runs
+
+log = logging.getLogger("app.automation.scheduler")
+
+ROOM = 10_000  # jobs of one claim: what belongs together should come together
+LONGEST_SLEEP = 1.0  # seconds
+SIGN_OF_LIFE = 10.0  # seconds between two renewals of leases
+
+
+class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
+    """APScheduler's face, our loop."""
+
+    def __init__(self) -> None:
+        super().__init__(timezone="UTC")
+        self.plan = PlanStore()
+        self.add_jobstore(self.plan, "default")
+        self.app: Flask | None = None
+        self.clock: Callable[[], datetime] = utcnow
+        self.report: execution.Report = lambda _line: None
+        self.worker, self.epoch = "", 0
+        self.fenced = False
+        self.last_pass = time.monotonic()
+        self._threads = 1
+        self._pool: ThreadPoolExecutor | None = None
+        self._running: dict[str, Future[None]] = {}
+        self._keeper: threading.Thread | None = None
+        self._over = threading.Event()
+
+    # --- the plan, from any process ---
+
+    def get_jobs(self, jobstore: str | None = None, pending: bool | None = None) -> list[Any]:
+        """All jobs of the plan, soonest due first; needs an app context, no running scheduler."""
+        jobs: list[SchedulerJob] = self.plan.get_all_jobs()
+        return jobs
+
+    def get_job(self, job_id: str, jobstore: str | None = None) -> SchedulerJob | None:
+        """The job of that id, or None."""
+        return self.plan.lookup_job(job_id)
+
+    def remove_job(self, job_id: str, jobstore: str | None = None) -> None:
+        """Take one occurrence out of the plan for good, and commit (waitlist WI4, WA11).
+
+        The job of an invitation exempts it from running out before the hard stop; of any other the
+        run is written down as cancelled, so that renew leaves it away. Raises `JobLookupError`.
+        """
+        with write(db.session):
+            if not removal.withdraw(db.session(), job_id, self.clock()):
+                raise JobLookupError(job_id)
+
+    def add_job(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises `PlannedOnly`."""
+        raise PlannedOnly
+
+    def remove_all_jobs(self, jobstore: str | None = None) -> None:
+        """Raises `PlannedOnly`."""
+        raise PlannedOnly
+
+    # --- the loop, in the one process ---
+
+    def run_in(
+        self, app: Flask, *, worker: str, epoch: int, threads: int, report: execution.Report
+    ) -> None:
+        """Run the plan of `app`; `epoch` is this start's number (SI4)."""
+        self.app, self.worker, self.epoch, self.report = app, worker, epoch, report
+        self._threads = threads
+        self._over.clear()
+        self.fenced, self.last_pass = False, time.monotonic()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="task")
+        self._keeper = threading.Thread(target=self._keep, name="leases", daemon=True)
+        self._keeper.start()
+        self.start()
+
+    @property
+    def busy(self) -> int:
+        """How many claims are being worked on."""
+        return sum(not future.done() for future in list(self._running.values()))
+
+    def stop(self, grace: float) -> bool:
+        """Claim nothing more, let what runs finish for `grace` seconds; whether all did (SI7).
+
+        What was claimed but has not begun is given back.
+        """
+        if self.state != STATE_STOPPED:
+            super().shutdown(wait=False)
+        until = time.monotonic() + grace
+        for future in list(self._running.values()):
+            try:
+                future.result(timeout=max(0.0, until - time.monotonic()))
+            except TimeoutError:
+                return False
+        self._over.set()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+        return True
+
+    def _process_jobs(self) -> float:
+        try:
+            return self._pass()
+        except Fenced:
+            self.fenced = True
+            return LONGEST_SLEEP
+        except Exception:  # whatever the database says: the next pass is in a second (F17, F25)
+            log.exception("a pass of the scheduler failed")
+            return LONGEST_SLEEP
+        finally:
+            self.last_pass = time.monotonic()
+
+    def _pass(self) -> float:
+        """Claim what is due and hand it on; return the seconds to sleep."""
+        if self.app is None or self.state == STATE_STOPPED or self.fenced:
+            return LONGEST_SLEEP
+        self._running = {t: f for t, f in self._running.items() if not f.done()}
+        if len(self._running) >= self._threads:
+            return LONGEST_SLEEP  # whoever is done rings
+        with self.app.app_context():
+            session, now = db.session(), self.clock()
+            due = claims.next_due(session)
+            if due is None or due > now:
+                return LONGEST_SLEEP if due is None else _until(due, now)
+            token = str(uuid4())
+            with write(session):
+                jobs = claims.claim(session, now, ROOM, token, self.epoch)
+        if not jobs:
+            return LONGEST_SLEEP
+        self._hand_on(token, jobs)
+        return 0.0
+
+    def _hand_on(self, token: str, jobs: Sequence[Claimed]) -> None:
+        """To as many threads as are free, where several can write at once."""
+        assert self.app is not None  # noqa: S101  `run_in` made both
+        assert self._pool is not None  # noqa: S101
+        with self.app.app_context():
+            free = self._threads - len(self._running)
+            parts = execution.split(db.session(), jobs, free)
+        for n, part in enumerate(parts):
+            future = self._pool.submit(self._run, part)
+            self._running[f"{token}/{n}"] = future
+            future.add_done_callback(lambda _: self.wakeup())
+
+    def _run(self, jobs: Sequence[Claimed]) -> None:
+        assert self.app is not None  # noqa: S101
+        try:
+            with self.app.app_context():
+                execution.run_jobs(
+                    jobs,
+                    self.worker,
+                    clock=self.clock,
+                    report=self.report,
+                    stopping=lambda: self.state == STATE_STOPPED,
+                )
+        except Exception:  # the lease brings them back
+            log.exception("a claim could not be worked on: %s jobs", len(jobs))
+
+    def _keep(self) -> None:
+        """Renew the leases of what runs, end what takes too long, and show that we live."""
+        while not self._over.wait(SIGN_OF_LIFE):
+            try:
+                self._sign_of_life()
+            except Exception:
+                log.exception("leases could not be renewed")
+
+    def _sign_of_life(self) -> None:
+        assert self.app is not None  # noqa: S101
+        running = list(self._running.items())
+        tokens = list({key.split("/")[0] for key, future in running if not future.done()})
+        with self.app.app_context(), write(db.session):
+            now, e = self.clock(), SchedulerEpoch
+            if tokens:
+                claims.keep(db.session(), tokens, now)
+                runs.time_out(db.session(), self.worker, now)
+            mine = sa.update(e).where(e.id == 1, e.epoch == self.epoch).values(seen_at=now)
+            if not db.session.execute(mine.returning(e.id)).all():
+                self.fenced = True  # noticed even if nothing is due
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Stop; with `wait` after what runs has finished."""
+        self.stop(timedelta(days=1).total_seconds() if wait else 0.0)
+
+
+def _until(due: datetime, now: datetime) -> float:
+    return min(LONGEST_SLEEP, max(0.0, (due - now).total_seconds()))
+
+
+app_scheduler = PlanScheduler()

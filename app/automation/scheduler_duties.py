@@ -1,0 +1,191 @@
+"""Fixed duties `system:*`, in memory; each has a row that remembers its last run (L1).
+
+A duty runs in a thread of its own, at its pace or when rung for. One that fails is logged,
+remembered and tried again next time.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from app.automation import claims, scheduler_ops
+from app.automation.claims import Fenced
+from app.automation.execution import each
+from app.extensions import db, unit, utcnow, write
+from app.models.bulk import upsert_many
+from app.models.system import Setback, SystemDuty
+from app.services import sweep
+from app.services.runs import Backoff
+
+log = logging.getLogger("app.automation.duties")
+
+Stop = threading.Event
+Clock = Callable[[], datetime]
+REMEMBER_EVERY = 60.0  # seconds: an idle duty writes no oftener
+SWEEP, RENEW = "system:sweep", "system:renew"
+PATIENCE = Backoff(tries=2**31)  # a training is never given up
+
+
+@dataclass(frozen=True)
+class Duty:
+    """What is done every so often; `act` says in a few words what it did, or None."""
+
+    name: str
+    every: timedelta
+    act: Callable[[Stop], str | None]
+    on_bell: bool = False  # look at once when something was committed
+
+
+def sweep_duty(epoch: int, clock: Clock = utcnow) -> Duty:
+    """End what is overdue and fill what is free, if no job ever ran (waitlist WF9)."""
+    return Duty(SWEEP, timedelta(seconds=3), lambda stop: sweep_once(stop, epoch, clock))
+
+
+def renew_duty() -> Duty:
+    """Bring the plan in line with the rows, each minute (reliability JX7)."""
+
+    def renew(_stop: Stop) -> str | None:
+        renewed = scheduler_ops.renew_automations()
+        changed = renewed.planned or renewed.removed
+        return f"planned {renewed.planned}, removed {renewed.removed}" if changed else None
+
+    return Duty(RENEW, timedelta(seconds=60), renew)
+
+
+def sweep_once(
+    stop: Stop | None = None, epoch: int | None = None, clock: Clock = utcnow
+) -> str | None:
+    """Sweep each training in which something is due; one that fails is put off, alone."""
+    session = db.session()
+    now = clock()
+    put_off = set(
+        session.scalars(
+            sa.select(Setback.item).where(Setback.duty == SWEEP, Setback.not_before > now)
+        )
+    )
+    ids = [i for i in sweep.trainings_to_sweep(session, now) if str(i) not in put_off]
+    if not ids:
+        return None
+    if epoch is not None:
+        with write(session):
+            claims.require_epoch(session, epoch)
+    failed = []
+
+    def do(training_id: int) -> None:
+        if stop is None or not stop.is_set():
+            unit(session, lambda: sweep.sweep_training(session, training_id, clock()))
+            _forgive(session, training_id)
+
+    def put_it_off(training_id: int, error: Exception) -> None:
+        failed.append(training_id)
+        log.error("sweep failed: training=%s", training_id, exc_info=error)
+        _set_back(session, training_id, error, clock())
+
+    each(session, ids, do, failed=put_it_off)
+    return f"swept {len(ids)}" + (f", failed {len(failed)}" if failed else "")
+
+
+def _set_back(session: Session, training_id: int, error: Exception, now: datetime) -> None:
+    """Try this training again in 1, 2, 4 … 60 minutes."""
+    before = session.get(Setback, (SWEEP, str(training_id)))
+    failures = (before.failures if before else 0) + 1
+    jitter = random.uniform(-0.1, 0.1)  # noqa: S311  no secret
+    row = {
+        "duty": SWEEP,
+        "item": str(training_id),
+        "failures": failures,
+        "not_before": PATIENCE.next_try(min(failures, 20), now, jitter),
+        "error": f"{type(error).__name__}: {error}"[:2000],
+    }
+    session.execute(sa.delete(Setback).where(Setback.duty == SWEEP, Setback.item == row["item"]))
+    session.execute(sa.insert(Setback), row)
+
+
+def _forgive(session: Session, training_id: int) -> None:
+    mine = sa.and_(Setback.duty == SWEEP, Setback.item == str(training_id))
+    if session.scalar(sa.select(Setback.failures).where(mine)) is not None:
+        session.execute(sa.delete(Setback).where(mine))
+
+
+class DutyRunner:
+    """Runs duties, each in a thread of its own, until told to stop."""
+
+    def __init__(self, app: Flask, report: Callable[[str, str], None]) -> None:
+        self.app, self.report = app, report
+        self.stop = threading.Event()
+        self.fenced = False  # another scheduler took over
+        self._bells: list[tuple[Duty, threading.Event]] = []
+        self._threads: list[threading.Thread] = []
+
+    def start(self, duty: Duty, workers: int = 1) -> None:
+        """Do `duty` now and then, in so many threads."""
+        for _ in range(workers):
+            bell = threading.Event()
+            thread = threading.Thread(
+                target=self._loop, args=(duty, bell), name=duty.name, daemon=True
+            )
+            self._bells.append((duty, bell))
+            self._threads.append(thread)
+            thread.start()
+
+    def ring(self) -> None:
+        """Something was committed: whoever posts it looks at once."""
+        for duty, bell in self._bells:
+            if duty.on_bell or self.stop.is_set():
+                bell.set()
+
+    def join(self, seconds: float) -> bool:
+        """Let each finish what it is at; whether all did in time."""
+        self.stop.set()
+        self.ring()
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _loop(self, duty: Duty, bell: threading.Event) -> None:
+        remembered, failing = -REMEMBER_EVERY, False
+        while True:
+            bell.clear()
+            if self.stop.is_set():  # asked after the bell was silenced: else we'd miss its ring
+                return
+            error = self._once(duty)
+            due = time.monotonic() - remembered >= REMEMBER_EVERY
+            if due or bool(error) is not failing:
+                self._remember(duty, error)
+                remembered, failing = time.monotonic(), bool(error)
+            bell.wait(duty.every.total_seconds())
+
+    def _once(self, duty: Duty) -> str | None:
+        """Do it; return what went wrong."""
+        try:
+            with self.app.app_context():
+                if did := duty.act(self.stop):
+                    self.report(duty.name, did)
+                    if not duty.on_bell:
+                        self.ring()
+        except Fenced:
+            self.fenced = True
+            return "another scheduler took over"
+        except Exception as error:  # the next round is near
+            log.exception("%s failed", duty.name)
+            return f"{type(error).__name__}: {error}"[:2000]
+        return None
+
+    def _remember(self, duty: Duty, error: str | None) -> None:
+        row = {"name": duty.name, "last_run_at": utcnow(), "last_error": error}
+        try:
+            with self.app.app_context(), write(db.session):
+                upsert_many(db.session(), SystemDuty, [row], key="name")
+        except Exception:
+            log.exception("%s could not be remembered", duty.name)

@@ -1,0 +1,234 @@
+"""Starting up and catching up: the task classes in the database, the plan in line with the facts.
+
+Both work in any application context, in transactions of their own, and start no thread
+(waitlist WA5, WA6; reliability JX6, JX7).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID, uuid5
+
+import sqlalchemy as sa
+from flask import Flask, current_app
+from sqlalchemy.orm import Session, joinedload
+
+from app.automation import registry
+from app.automation.automation_base import source_of, why_inert
+from app.automation.registry import Registration, get_automation_class
+from app.extensions import db, utcnow, write
+from app.models.automation import AutomationClasses, AutomationSchedule
+from app.services import diff, renewal, repairs
+from app.services.deadline import WAITLIST_TASK
+from app.services.diff import Counts, There
+from app.services.plan import Occurrence
+
+log = logging.getLogger("app.automation.renew")
+
+CLASSES = UUID("5e0c1c5e-7d3b-5c0e-9b7a-0d2f6f0e9a41")  # their uuids are stable (schedules D4)
+
+
+@dataclass
+class Renewed(Counts):
+    """What a renew did; `left_out` says of which schedule or item it did nothing, and why."""
+
+    repaired: int = 0  # rows that plain code had left incomplete
+    switched: int = 0  # invitations whose schedule went off or works again (WI5)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    dry_run: bool = False
+
+    def add(self, counts: Counts) -> None:
+        """Count these too."""
+        for name in vars(counts):
+            setattr(self, name, getattr(self, name) + getattr(counts, name))
+
+
+# --- starting up ---------------------------------------------------------------------------------
+
+
+def init_app_scheduler(app: Flask, now: datetime | None = None) -> Renewed:
+    """Write the task classes into the database and renew the plan; no job is wiped.
+
+    Raises `BadAutomationModule`.
+    """
+    with app.app_context():
+        _load()
+        with write(db.session):
+            describe_classes(db.session())
+        return renew_automations(now)
+
+
+def describe_classes(session: Session) -> None:
+    """One row per registered class, as it describes itself now.
+
+    A row whose class is gone stays, with a warning: its schedules plan nothing until it returns.
+    """
+    rows = {row.class_name: row for row in session.scalars(sa.select(AutomationClasses))}
+    registered = registry.get_registered_automation_classes()
+    for old, new in registry.RENAMED.items():
+        if old in rows and new in registered:
+            _rename(session, rows, old, new)
+    for name, record in registered.items():
+        row = rows.get(name)
+        if row is None:
+            row = AutomationClasses(class_name=name, workflow_id=str(uuid5(CLASSES, name)))
+            session.add(row)
+        row.description = record.description
+        row.module_path, row.qualified_name = record.module, record.qualified_name
+        if not record.enabled:
+            row.enabled = False
+    for name in sorted(rows.keys() - registered.keys() - registry.RENAMED.keys()):
+        log.warning("task class is missing: class=%s; its schedules plan nothing", name)
+
+
+def _rename(session: Session, rows: dict[str, AutomationClasses], old: str, new: str) -> None:
+    """The schedules of a renamed class go on under its new name."""
+    if new not in rows:
+        rows[new] = rows.pop(old)
+        rows[new].class_name = new
+        return
+    s = AutomationSchedule
+    mine = sa.update(s).where(s.automation_class_id == rows[old].id)
+    session.execute(mine.values(automation_class_id=rows[new].id))
+
+
+# --- catching up ---------------------------------------------------------------------------------
+
+
+def renew_automations(now: datetime | None = None, *, dry_run: bool = False) -> Renewed:
+    """Bring the jobs of all event schedules in line with the rows; twice is harmless (WA5).
+
+    A schedule or an item that raises is logged, reported in `left_out` and stops no other.
+    Writes nothing while nothing changed; a `dry_run` only counts what it would write.
+    """
+    with current_app.app_context():  # a session of its own: the caller's stays as it is
+        _load()
+        renewed, now = Renewed(dry_run=dry_run), now or utcnow()
+        session = db.session()
+        _repair(session, renewed, now)
+        with _apart(session, renewed, "invitations"):
+            renewed.add(renewal.renew_invitations(session, now))
+        there = diff.jobs_there(session)
+        for schedule_id, name in _schedules(session):
+            with _apart(session, renewed, name):
+                jobs = there.pop(name, {})
+                renewed.add(_renew(session, schedule_id, jobs, renewed, now))
+        with _apart(session, renewed, "jobs of renamed or deleted schedules"):
+            _drop_strays(session, there, renewed)
+        log.debug("renewed: %s", renewed)
+        return renewed
+
+
+def _load() -> None:
+    registry.load(current_app.extensions["settings"].automation_modules)
+
+
+@contextmanager
+def _apart(session: Session, renewed: Renewed, what: str) -> Iterator[None]:
+    """A transaction of its own; what fails in it is told and rolled back."""
+    try:
+        with write(session):
+            yield
+            if renewed.dry_run:
+                session.rollback()
+    except Exception as error:  # theirs or the database's: the next one shall have its turn
+        log.exception("left out of the plan: %s", what)
+        renewed.left_out.append((what, f"{type(error).__name__}: {error}"))
+
+
+def _repair(session: Session, renewed: Renewed, now: datetime) -> None:
+    for training_id in repairs.trainings_to_repair(session):
+        with _apart(session, renewed, f"training {training_id}"):
+            renewed.repaired += repairs.repair(session, training_id, now)
+    for schedule_id, on in repairs.schedules_to_switch(session):
+        with _apart(session, renewed, f"invitations of schedule {schedule_id}"):
+            renewed.switched += repairs.switch(session, schedule_id, on, now)
+
+
+def _schedules(session: Session) -> list[tuple[int, str]]:
+    s = AutomationSchedule
+    rows = session.execute(sa.select(s.id, s.name).where(s.deleted_at.is_(None)).order_by(s.id))
+    return [(id_, name) for id_, name in rows]
+
+
+def _renew(
+    session: Session, schedule_id: int, there: Mapping[str, There], renewed: Renewed, now: datetime
+) -> Counts:
+    with_class = joinedload(AutomationSchedule.automation_class)
+    schedule = session.get_one(AutomationSchedule, schedule_id, options=[with_class])
+    if not schedule.switched_on:
+        schedule.active_since = None  # once it is on again, it does not catch up
+        return Counts(removed=diff.drop(session, list(there.values())))
+    row = schedule.automation_class
+    record = get_automation_class(row.class_name) if row else None
+    why_not = why_inert(schedule, record)
+    if record is None or why_not is not None:
+        why_not = why_not or "its task class is missing"
+        _say_once(schedule.name, why_not)
+        renewed.left_out.append((schedule.name, why_not))
+        # Of a class that is gone they are parked when they come due, and wait for its return.
+        gone = [] if row and record is None else list(there.values())
+        return Counts(removed=diff.drop(session, gone))
+    if record.name == WAITLIST_TASK:
+        wanted = {}  # by the set; what is there stems from another class
+        schedule.active_since = schedule.active_since or now
+    else:
+        wanted = _wanted(session, schedule, record, renewed, now)
+    return diff.renew_schedule(session, source_of(schedule, record), wanted, there, now)
+
+
+def _wanted(
+    session: Session,
+    schedule: AutomationSchedule,
+    record: Registration,
+    renewed: Renewed,
+    now: datetime,
+) -> dict[str, Occurrence]:
+    """What the schedule plans, but for what was due before it was switched on (WA3)."""
+
+    def left_out(item: str, why: str | Exception) -> None:
+        log.error(
+            "left out of the plan: schedule=%s item=%s because=%s",
+            schedule.name,
+            item,
+            why,
+            exc_info=why if isinstance(why, Exception) else None,
+        )
+        renewed.left_out.append((f"{schedule.name}/{item}", str(why)))
+
+    wanted = record.cls.planned(session, schedule, now, None, left_out)
+    if schedule.active_since is None:
+        early = [item for item, occurrence in wanted.items() if occurrence.due < now]
+        schedule.active_since = now
+        renewed.before_switched_on += len(early)
+        for item in early:
+            del wanted[item]
+        if early:
+            log.info(
+                "not planned, due before the schedule was switched on: schedule=%s count=%s",
+                schedule.name,
+                len(early),
+            )
+    return wanted
+
+
+def _drop_strays(
+    session: Session, there: Mapping[str, Mapping[str, There]], renewed: Renewed
+) -> None:
+    """The jobs of names that no schedule has (any more)."""
+    strays = [job for jobs in there.values() for job in jobs.values()]
+    renewed.removed += diff.drop(session, strays)
+
+
+_said: set[tuple[str, str]] = set()
+
+
+def _say_once(name: str, why_not: str) -> None:
+    """A schedule that plans nothing is warned of once, not each minute."""
+    if (name, why_not) not in _said:
+        _said.add((name, why_not))
+        log.warning("the schedule plans nothing: schedule=%s because=%s", name, why_not)

@@ -1,0 +1,1 @@
+"""Floor 3: posting what the services promised (L6)."""

@@ -1,0 +1,170 @@
+"""A letter as the bytes that go over the wire (libraries M1, reliability OB5, SE12).
+
+Message-ID and Date come from the outbox row, so that a second copy is known for one. A line break
+where none may be, or an address that is none, costs this one letter and no other.
+"""
+
+from __future__ import annotations
+
+import email.policy
+import hashlib
+import hmac
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
+from email.message import EmailMessage
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from email_validator import EmailNotValidError, validate_email
+
+from app.services.students import BadAddress, valid_address
+from config import Settings
+
+if TYPE_CHECKING:
+    from app.delivery.rendering import Letter
+
+LONGEST_SUBJECT = 200
+MAC_DIGITS = 16  # of the 64 an HMAC has: nobody guesses 64 bits over SMTP
+BOUNCE = re.compile(r"bounce\+(\d{1,18})\.([0-9a-f]{16})@", re.I)
+
+
+class BadLetter(ValueError):
+    """This letter can never be sent as it is; its message says why, without naming anyone."""
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A letter ready to be handed to a transport."""
+
+    id: int  # of the outbox row
+    uuid: str
+    kind: str
+    created_at: datetime
+    sender: str  # where bounces go
+    to: str
+    content: bytes
+
+
+class _Whole(UnstructuredHeader):
+    """A header that is never folded: Python would encode a long URL as if it were words."""
+
+    max_count = 1
+
+    def fold(self, *, policy: Any) -> str:
+        head: Any = self  # HeaderRegistry mixes it into a header, which has a name
+        return f"{head.name}: {self}{policy.linesep}"
+
+
+_headers: Any = HeaderRegistry()
+for _name in ("list-unsubscribe", "list-unsubscribe-post"):
+    _headers.map_to_type(_name, _Whole)
+# 7bit: base64 or quoted-printable for what isn't ASCII, since not every server takes 8 bits.
+POLICY = email.policy.SMTP.clone(header_factory=_headers, cte_type="7bit")
+
+
+def envelope(letter: Letter, row: Any, settings: Settings) -> Envelope:
+    """`letter` of outbox `row` (its id, uuid, kind, created_at). Raises `BadLetter`."""
+    to, sender = _address(letter.to), _address(letter.sender)
+    try:
+        content = bytes(_message(letter, to, sender, row, settings))
+    except (ValueError, LookupError) as error:  # lone surrogates and what else cannot be encoded
+        raise BadLetter(f"it cannot be written as a mail ({type(error).__name__})") from error
+    back_to = bounce_address(row.id, settings) or sender
+    return Envelope(row.id, row.uuid, row.kind, row.created_at, back_to, to, content)
+
+
+def _message(letter: Letter, to: str, sender: str, row: Any, settings: Settings) -> EmailMessage:
+    message = EmailMessage(policy=POLICY)
+    message["Message-ID"] = f"<{row.uuid}@{mail_domain(settings)}>"
+    message["Date"] = row.created_at
+    message["From"] = Address(_one_line(letter.sender_name, "sender's name"), addr_spec=sender)
+    message["To"] = Address(_one_line(letter.to_name, "reader's name"), addr_spec=to)
+    message["Subject"] = _subject(letter.subject)
+    message["Auto-Submitted"] = "auto-generated"
+    if letter.unsubscribe:  # RFC 8058
+        message["List-Unsubscribe"] = f"<{_url(letter.unsubscribe)}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    message.set_content(letter.text)
+    message.add_alternative(letter.html, subtype="html")
+    if letter.calendar is not None:
+        message.add_alternative(
+            letter.calendar.decode(),
+            subtype="calendar",
+            params={"method": letter.calendar_method or "REQUEST"},
+        )
+    return message
+
+
+def _subject(text: str) -> str:
+    subject = _one_line(text, "subject").strip()
+    if not subject:
+        raise BadLetter("its subject is empty")
+    if len(subject) <= LONGEST_SUBJECT:
+        return subject
+    return subject[: LONGEST_SUBJECT - 1] + "…"
+
+
+def _one_line(text: str, what: str) -> str:
+    """Text of a header; whoever can put a line break there could add headers of their own."""
+    if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in text):
+        raise BadLetter(f"there is a line break or control character in its {what}")
+    return text
+
+
+def _url(text: str) -> str:
+    if re.search(r"[\s<>,]", _one_line(text, "link to unsubscribe")):
+        raise BadLetter("its link to unsubscribe is no address")
+    return text
+
+
+@lru_cache(maxsize=1024)  # a practice's sender stands in each of its letters
+def _address(text: str) -> str:
+    """One plain address in ASCII, its domain as the name system knows it (SE12)."""
+    try:
+        found = validate_email(
+            valid_address(text), check_deliverability=False, test_environment=True
+        )
+    except (BadAddress, EmailNotValidError) as error:
+        raise BadLetter("an address is no e-mail address") from error
+    if found.ascii_email is None or len(found.ascii_email) > 254:
+        raise BadLetter("an address cannot be written in ASCII")
+    return found.ascii_email
+
+
+def mail_domain(settings: Settings) -> str:
+    """The domain of Message-IDs and bounces: `MAIL_DOMAIN`, else the host of our address."""
+    return settings.mail_domain or urlsplit(settings.public_base_url or "").hostname or "localhost"
+
+
+# --- where bounces go (OB10) ----------------------------------------------------------------------
+
+
+def bounce_address(row_id: int, settings: Settings) -> str | None:
+    """The envelope sender of a row, which a bounce names again; None without LINK_KEYS."""
+    if not settings.link_keys:
+        return None
+    mac = _bounce_mac(row_id, settings.link_keys[0].get_secret_value())
+    return f"bounce+{row_id}.{mac}@{mail_domain(settings)}"
+
+
+def bounced_row(text: str, settings: Settings) -> int | None:
+    """The row that an envelope address of ours anywhere in `text` speaks of; None: no genuine one.
+
+    Every key of LINK_KEYS counts, so that bounces find home while keys rotate.
+    """
+    for found in BOUNCE.finditer(text):
+        row_id, mac = int(found[1]), found[2].lower()
+        macs = [_bounce_mac(row_id, key.get_secret_value()) for key in settings.link_keys]
+        if any(hmac.compare_digest(mac, one) for one in macs):
+            return row_id
+    return None
+
+
+def _bounce_mac(row_id: int, key: str) -> str:
+    return hmac.new(key.encode(), f"bounce:{row_id}".encode(), hashlib.sha256).hexdigest()[
+        :MAC_DIGITS
+    ]

@@ -1,0 +1,238 @@
+"""`flask jobs`: the plan as rows of the job table (people PA6, PC)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import sqlalchemy as sa
+from flask.cli import with_appcontext
+
+from app.automation.claims import BadState, read_state
+from app.extensions import db, utcnow
+from app.models import Job
+from app.ops.exits import NOT_FOUND, REFUSED, WITH_FAULTS, Ended, needs_database
+from app.ops.terminal import (
+    TEXT,
+    as_json_text,
+    dry_run_option,
+    json_option,
+    length,
+    limit_option,
+    local,
+    note,
+    practice_zone,
+    print_count,
+    print_json,
+    print_table,
+    printable,
+    sure,
+    utc,
+    yes_option,
+)
+from app.services.deadline import WAITLIST_TASK
+
+
+@click.group("jobs")
+def command() -> None:
+    """The plan: one alarm for each coming occurrence."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job as operators see it; what cannot be read has only its id and the reason."""
+
+    id: str
+    item: str | None
+    schedule: str | None
+    task: str | None
+    due: datetime | None
+    parked: bool
+    attempts: int
+    error: str | None
+
+    def late_by(self, now: datetime) -> timedelta | None:
+        """How long it has been due, if it is; what is parked waits for a person."""
+        return now - self.due if self.due and self.due < now and not self.parked else None
+
+    @property
+    def args(self) -> list[str | None] | None:
+        return [self.item, self.schedule, self.task] if self.item is not None else None
+
+
+# The alarm's own instant counts, not the end of a lease (rulings RC8).
+DUE = (Job.due.is_(None), Job.due, Job.id)
+
+
+def _planned(which: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[Planned]:
+    j = Job
+    rows = db.session.execute(
+        sa.select(j.id, j.job_state, j.due, j.next_run_time, j.attempts, j.last_error)
+        .where(which)
+        .order_by(*DUE)
+        .limit(limit)
+    )
+    for id_, state, due, next_run, attempts, error in rows:
+        item = schedule = task = None
+        try:
+            read = read_state(state)
+            item, schedule, task = read.item, read.schedule_name, read.class_name
+        except BadState as bad:
+            error = error or str(bad)
+        yield Planned(id_, item, schedule, task, due, next_run is None, attempts, error)
+
+
+# --- look ----------------------------------------------------------------------------------------
+
+
+@command.command("list")
+@click.option("--late", is_flag=True, help="Only what is overdue, and what is parked.")
+@limit_option
+@json_option
+@with_appcontext
+@needs_database
+def list_(late: bool, limit: int, as_json: bool) -> None:
+    """The next jobs, the earliest first; parked ones with their error."""
+    now = utcnow()
+    which = sa.or_(Job.due < now, Job.next_run_time.is_(None)) if late else sa.true()
+    jobs = list(_planned(which, limit))
+    if as_json:
+        print_json([_as_dict(job, now) for job in jobs])
+    else:
+        zone = practice_zone()
+        print_table(
+            ("id", "schedule", "item", "due (UTC)", "due (local)", "late by", "parked or failed"),
+            [
+                (
+                    job.id,
+                    job.schedule,
+                    job.item,
+                    utc(job.due),
+                    local(job.due, zone),
+                    _late_by(job, now),
+                    _trouble(job),
+                )
+                for job in jobs
+            ],
+        )
+    total = db.session.scalar(sa.select(sa.func.count()).select_from(Job).where(which)) or 0
+    print_count(len(jobs), total, "late or parked jobs" if late else "jobs")
+
+
+def _late_by(job: Planned, now: datetime) -> str:
+    late = job.late_by(now)
+    return length(late) if late is not None else ""
+
+
+def _trouble(job: Planned) -> str:
+    attempts = f"attempt {job.attempts}" if job.error and job.attempts else ""
+    return ": ".join(filter(None, ("parked" if job.parked else attempts, job.error)))
+
+
+def _as_dict(job: Planned, now: datetime) -> dict[str, Any]:
+    late = job.late_by(now)
+    return {
+        "id": job.id,
+        "schedule": job.schedule,
+        "item": job.item,
+        "task": job.task,
+        "due": job.due,
+        "late_seconds": round(late.total_seconds(), 3) if late is not None else None,
+        "parked": job.parked,
+        "attempts": job.attempts,
+        "error": job.error,
+    }
+
+
+@command.command("export")
+@click.option("--out", type=TEXT, required=True, help="A file, written anew each time.")
+@with_appcontext
+@needs_database
+def export(out: str) -> None:
+    """Write all jobs as a JSON list of {id, next_run, args}."""
+    jobs = list(_planned(sa.true()))
+    rows = [{"id": job.id, "next_run": job.due, "args": job.args} for job in jobs]
+    _write(Path(out), as_json_text(rows) + "\n")
+    if unread := sum(job.args is None for job in jobs):
+        note(f"Without args, since their state cannot be read: {unread}.")
+    click.echo(f"exported {len(rows)} jobs to {printable(out)}")
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it or nothing, for the owner alone: an older file stays until the new one is whole."""
+    try:
+        handle, scratch = tempfile.mkstemp(prefix=".jobs-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(scratch, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(scratch)
+            raise
+    except (FileNotFoundError, NotADirectoryError):
+        raise Ended(f"There is no folder {printable(path.parent)}.", NOT_FOUND) from None
+    except OSError as error:
+        raise Ended(f"{printable(path)} cannot be written: {error.strerror}.", REFUSED) from error
+
+
+# --- act -----------------------------------------------------------------------------------------
+
+
+@command.command("renew")
+@dry_run_option
+@with_appcontext
+@needs_database
+def renew(dry_run: bool) -> None:
+    """Bring the plan in line with the schedules; what is left out is told on stderr."""
+    from app.automation.scheduler_ops import renew_automations
+
+    done = renew_automations(dry_run=dry_run)
+    written = " (nothing written)" if dry_run else ""
+    click.echo(f"planned {done.planned}, kept {done.kept}, removed {done.removed}{written}")
+    for what, why in done.left_out:
+        note(f"left out: {printable(what)}: {printable(why)}")
+    for count, what in (
+        (done.missed, "too late to run, recorded as missed"),
+        (done.before_switched_on, "due before their schedule was switched on, not planned"),
+        (done.repaired, "rows completed that were written past the services"),
+        (done.switched, "deadlines moved, their schedule being off or on again"),
+    ):
+        if count:
+            note(f"{count} {what}")
+    if done.left_out:
+        sys.exit(WITH_FAULTS)
+
+
+@command.command("remove")
+@click.argument("job_id", metavar="ID", type=TEXT)
+@yes_option
+@with_appcontext
+@needs_database
+def remove(job_id: str, yes: bool) -> None:
+    """Take one job away for good: its occurrence is recorded as cancelled.
+
+    Removing the end of an invitation leaves that invitation open until the hard stop.
+    """
+    from apscheduler.jobstores.base import JobLookupError  # the web process loads no scheduler
+
+    from app.automation.scheduler import app_scheduler
+
+    job = next(_planned(Job.id == job_id), None)
+    if job is None:
+        raise Ended(f"There is no job {printable(job_id)}.", NOT_FOUND)
+    if job.task == WAITLIST_TASK:
+        sure("This invitation will then not run out before the hard stop. Go on?", yes)
+    try:
+        app_scheduler.remove_job(job_id)
+    except JobLookupError:
+        raise Ended(f"There is no job {printable(job_id)} any more.", NOT_FOUND) from None
+    click.echo(f"removed {printable(job_id)}")

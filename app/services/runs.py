@@ -1,0 +1,520 @@
+"""The ledger: one row per schedule, item and occurrence, whatever became of it (L7, schedules X).
+
+    new ──► running ──► success, failed, skipped          begin, succeed, fail, skip
+               │  ▲
+               ▼  │ not_before
+             queued                                        try_again
+    new ──► missed, skipped, cancelled                     note
+
+A run whose attempt is not ours any more changes nothing: whoever cancelled it, let it time out or
+took it over after our lease has won, and all we did is rolled back (schedules X4).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback as tracebacks
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from flask_babel import lazy_gettext as _l
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from app.models.automation import AutomationRun, AutomationSchedule, RunStatus
+from app.models.bulk import among, chunks, dialect_of, insert_many
+from app.models.job import Job
+from app.models.rules import rules_of
+from app.models.types import new_uuid
+from app.services import plan
+from app.services.refusals import Refusal
+from app.services.transitions import ENDED, QUEUED, RUNNING, move_runs
+
+log = logging.getLogger("app.automation.runs")
+
+TIMEOUT = timedelta(hours=1)  # of a run whose schedule and task say nothing
+DEATHS = 3  # workers that may die over one run (schedules R5)
+
+
+class RunEnded(Refusal):
+    """What has ended can't be cancelled."""
+
+    code = "run_ended"
+    sentence = _l("This run has ended already.")
+
+
+class NotRetryable(Refusal):
+    """Only what failed, timed out or was cancelled may be tried again (schedules R4)."""
+
+    code = "not_retryable"
+    sentence = _l("Only a run that failed, timed out or was cancelled can be tried again.")
+
+
+class LostRun(Exception):
+    """Our run is no longer ours: cancelled, timed out or taken over. Roll everything back."""
+
+
+Key = tuple[int, str, str]  # schedule, item, occurrence
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that is ours until it ends."""
+
+    id: int
+    execution_id: str
+    attempt: int
+    started_at: datetime
+
+
+@dataclass(frozen=True)
+class Dead:
+    """A run that just failed for good: its third worker died."""
+
+    run: Begun
+
+
+Outcome = Begun | Dead | RunStatus | None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An occurrence that is about to run."""
+
+    schedule_id: int
+    item: str
+    occurrence: str
+    due_at: datetime
+    timeout: timedelta | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.schedule_id, self.item, self.occurrence
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """When a failed run is tried again: 1, 2, 4 … 60 minutes, ten times (reliability JX3)."""
+
+    first: timedelta = timedelta(minutes=1)
+    longest: timedelta = timedelta(hours=1)
+    tries: int = 10
+
+    def next_try(self, failed: int, now: datetime, jitter: float = 0.0) -> datetime | None:
+        """After `failed` failures; None: give up, tell a person. `jitter` is within ±0.1."""
+        if failed >= self.tries:
+            return None
+        wait: timedelta = min(self.first * 2 ** (failed - 1), self.longest)
+        return now + wait * (1 + jitter)
+
+
+# Composed once: two that race for an attempt cannot both have it.
+OUR_ATTEMPT = AutomationRun.attempt == sa.bindparam("our_attempt", type_=sa.Integer)
+STILL_OURS = sa.and_(
+    OUR_ATTEMPT,
+    AutomationRun.deadline_at > sa.bindparam("ended", type_=AutomationRun.deadline_at.type),
+)
+OVERDUE = sa.and_(
+    AutomationRun.worker == sa.bindparam("our_worker", type_=AutomationRun.worker.type),
+    AutomationRun.deadline_at <= sa.bindparam("ended", type_=AutomationRun.deadline_at.type),
+)
+NEXT_ATTEMPT = AutomationRun.attempt + 1
+
+
+# --- beginning -----------------------------------------------------------------------------------
+
+
+def begin(
+    session: Session, wanted: Sequence[Wanted], now: datetime, worker: str
+) -> dict[Key, Outcome]:
+    """Make these occurrences ours, by their `key`.
+
+    A `RunStatus` instead of a `Begun` says how the occurrence ended before: it is never run again.
+    Of one whose worker died the run goes on with the next attempt, after three deaths it failed.
+    None: two workers died over it, perhaps because of another that they had begun with it, so it
+    is begun only when it is the only one wanted.
+    """
+    born = [_birth(one, RUNNING, now, worker) for one in wanted]
+    mine = _insert(session, born)
+    begun: dict[Key, Outcome] = {
+        key: Begun(id_, execution_id, 1, now) for key, (id_, execution_id) in mine.items()
+    }
+    there = [one for one in wanted if one.key not in begun]
+    return begun | _begin_again(session, there, now, worker) if there else begun
+
+
+def _birth(one: Wanted, status: RunStatus, now: datetime, worker: str | None) -> dict[str, Any]:
+    return {
+        "execution_id": new_uuid(),
+        "schedule_id": one.schedule_id,
+        "item": one.item,
+        "occurrence": one.occurrence,
+        "status": status,
+        "due_at": one.due_at,
+        "started_at": now,
+        "deadline_at": now + (one.timeout or TIMEOUT),
+        "worker": worker,
+    }
+
+
+def _insert(session: Session, rows: Sequence[dict[str, Any]]) -> dict[Key, tuple[int, str]]:
+    """Insert the rows whose occurrence is new; return them: key -> (id, execution id)."""
+    statement = _once(dialect_of(session))
+    new = {}
+    for chunk in chunks(rows):
+        for row in session.execute(statement, chunk):
+            new[row.schedule_id, row.item, row.occurrence] = (row.id, row.execution_id)
+    return new
+
+
+@cache
+def _once(dialect: str) -> Any:
+    table: Any = AutomationRun.__table__
+    insert = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    key = ["schedule_id", "item", "occurrence"]
+    c = table.c
+    return insert.on_conflict_do_nothing(index_elements=key).returning(
+        c.schedule_id, c.item, c.occurrence, c.id, c.execution_id
+    )
+
+
+def _begin_again(
+    session: Session, wanted: Sequence[Wanted], now: datetime, worker: str
+) -> dict[Key, Outcome]:
+    found = _found(session, wanted)
+    result: dict[Key, Outcome] = {}
+    for one in wanted:
+        row = found.get(one.key)
+        if row is None or row.status in ENDED:
+            result[one.key] = row.status if row else RunStatus.CANCELLED
+        elif row.status is RUNNING and row.interruptions + 1 >= DEATHS:
+            result[one.key] = _give_up(session, row, now)
+        elif row.status is RUNNING and row.interruptions and len(wanted) > 1:
+            result[one.key] = None
+        else:
+            result[one.key] = _next_attempt(session, row, one, now, worker)
+    return result
+
+
+def _found(session: Session, wanted: Sequence[Wanted]) -> dict[Key, Any]:
+    """The rows of these occurrences."""
+    r = AutomationRun
+    rows = session.execute(
+        sa.select(
+            r.id,
+            r.execution_id,
+            r.schedule_id,
+            r.item,
+            r.occurrence,
+            r.status,
+            r.attempt,
+            r.interruptions,
+        ).where(
+            r.schedule_id.in_({one.schedule_id for one in wanted}),
+            among(r.item, [one.item for one in wanted]),
+            among(r.occurrence, [one.occurrence for one in wanted]),
+        )
+    )
+    return {(row.schedule_id, row.item, row.occurrence): row for row in rows}
+
+
+def _next_attempt(
+    session: Session, row: Any, one: Wanted, now: datetime, worker: str
+) -> Begun | RunStatus:
+    died = row.status is RUNNING
+    moved = move_runs(
+        session,
+        [row.id],
+        row.status,
+        RUNNING,
+        where=OUR_ATTEMPT,
+        given={"our_attempt": row.attempt},
+        attempt=NEXT_ATTEMPT,
+        interruptions=row.interruptions + died,
+        started_at=now,
+        deadline_at=now + (one.timeout or TIMEOUT),
+        not_before=None,
+        worker=worker,
+    )
+    # None moved: someone was faster, theirs goes on.
+    return Begun(row.id, row.execution_id, moved[row.id], now) if moved else RUNNING
+
+
+def _give_up(session: Session, row: Any, now: datetime) -> Dead | RunStatus:
+    what = f"interrupted {DEATHS} times: its worker died"
+    failed = move_runs(
+        session,
+        [row.id],
+        RUNNING,
+        RunStatus.FAILED,
+        where=OUR_ATTEMPT,
+        given={"our_attempt": row.attempt},
+        finished_at=now,
+        interruptions=row.interruptions + 1,
+        error=what,
+    )
+    if not failed:
+        return RUNNING
+    log.error("run failed: %s item=%s because=%s", row.execution_id, row.item, what)
+    return Dead(Begun(row.id, row.execution_id, row.attempt, now))
+
+
+# --- ending --------------------------------------------------------------------------------------
+
+
+def succeed(
+    session: Session,
+    runs: Sequence[Begun],
+    now: datetime,
+    results: Sequence[dict[str, Any] | None],
+) -> None:
+    """These runs did what they should, the last statement of their transaction but one.
+
+    Raises `LostRun` if one of them is not ours any more.
+    """
+    _end(session, runs, RunStatus.SUCCESS, now, results)
+
+
+def skip(session: Session, runs: Sequence[Begun], now: datetime, reason: str) -> None:
+    """The task said there was nothing to do, and why. Raises `LostRun`."""
+    _end(session, runs, RunStatus.SKIPPED, now, [None] * len(runs), reason=reason[:100])
+
+
+def _end(
+    session: Session,
+    runs: Sequence[Begun],
+    to: RunStatus,
+    now: datetime,
+    results: Sequence[dict[str, Any] | None],
+    **changes: Any,
+) -> None:
+    alike: dict[tuple[int, datetime, str], list[Begun]] = {}
+    for run, result in zip(runs, results, strict=True):
+        # As text, so that lists and dictionaries can be told apart, and an odd value stops nobody.
+        shown = json.dumps(result, default=str, skipkeys=True) if result else ""
+        alike.setdefault((run.attempt, run.started_at, shown), []).append(run)
+    for (attempt, started_at, shown), some in alike.items():
+        moved = move_runs(
+            session,
+            [run.id for run in some],
+            RUNNING,
+            to,
+            where=STILL_OURS,
+            given={"our_attempt": attempt, "ended": now},
+            started_at=started_at,
+            finished_at=now,
+            duration_ms=_milliseconds(now - started_at),
+            not_before=None,
+            result=json.loads(shown) if shown else None,
+            error=None,
+            error_type=None,
+            traceback=None,
+            **changes,
+        )
+        if len(moved) != len(some):
+            raise LostRun
+
+
+def _milliseconds(time: timedelta) -> int:
+    return max(0, round(time.total_seconds() * 1000))
+
+
+def try_again(
+    session: Session, run: Begun, error: BaseException, now: datetime, at: datetime | None
+) -> bool:
+    """A failed attempt: queued for `at`, or failed for good if that is None.
+
+    False: the run was not ours any more.
+    """
+    said: dict[str, Any] = {
+        "error": str(error)[:2000] or type(error).__name__,
+        "error_type": type(error).__name__[:200],
+        "traceback": "".join(tracebacks.format_exception(error))[-20000:],
+    }
+    ours: dict[str, Any] = {"where": OUR_ATTEMPT, "given": {"our_attempt": run.attempt}}
+    if at is not None:
+        return bool(move_runs(session, [run.id], RUNNING, QUEUED, not_before=at, **ours, **said))
+    took = _milliseconds(now - run.started_at)
+    return bool(
+        move_runs(
+            session,
+            [run.id],
+            RUNNING,
+            RunStatus.FAILED,
+            finished_at=now,
+            duration_ms=took,
+            **ours,
+            **said,
+        )
+    )
+
+
+def time_out(session: Session, worker: str, now: datetime) -> set[int]:
+    """End the runs of this worker that took longer than they may; return their ids (schedules R6).
+
+    What they still do is rolled back. Those of a worker that died are begun again, not ended.
+    """
+    given = {"our_worker": worker, "ended": now}
+    late = sa.select(AutomationRun.id).where(AutomationRun.status == RUNNING, OVERDUE)
+    ids = list(session.scalars(late, given))
+    moved = move_runs(
+        session,
+        ids,
+        RUNNING,
+        RunStatus.TIMEOUT,
+        where=OVERDUE,
+        given=given,
+        finished_at=now,
+        error="it took longer than it may",
+    )
+    for id_ in moved:
+        log.error("run timed out: id=%s", id_)
+    return set(moved)
+
+
+def has_timed_out(session: Session, run: Begun) -> bool:
+    """Whether this attempt ended so."""
+    r = AutomationRun
+    mine = sa.select(r.status).where(r.id == run.id, r.attempt == run.attempt)
+    return session.scalar(mine) is RunStatus.TIMEOUT
+
+
+def note(
+    session: Session,
+    wanted: Sequence[Wanted],
+    status: RunStatus,
+    now: datetime,
+    reason: str | None = None,
+    *,
+    begun_too: bool = False,
+) -> set[Key]:
+    """Write down occurrences that do not run: missed, skipped or cancelled; return the new ones.
+
+    One that waited for another try is ended so too, and with `begun_too` one that is `running`: its
+    worker is dead, or shall not finish it.
+    """
+    if not wanted:
+        return set()
+    why = {"reason": reason, "finished_at": now, "started_at": None, "deadline_at": None}
+    born = [_birth(one, status, now, None) | why for one in wanted]
+    new: set[Key] = set(_insert(session, born))
+    there = [one for one in wanted if one.key not in new]
+    if not there:
+        return new
+    open_ = (QUEUED, RUNNING) if begun_too else (QUEUED,)
+    keys = {one.key for one in there}
+    waiting = {row.id: key for key, row in _found(session, there).items() if key in keys}
+    moved = move_runs(
+        session, list(waiting), open_, status, finished_at=now, not_before=None, reason=reason
+    )
+    return new | {waiting[id_] for id_ in moved}
+
+
+# --- what the schedule remembers -----------------------------------------------------------------
+
+
+def remember(
+    session: Session,
+    schedule_id: int,
+    run: Begun,
+    status: RunStatus,
+    *,
+    ended: int,
+    error: str | None = None,
+) -> None:
+    """The schedule's last run and its counters, in a transaction of its own (reliability JX2).
+
+    `ended`: how many it did; another try is none of its own (schedules R3).
+    """
+    s = AutomationSchedule
+    failed = status in (RunStatus.FAILED, RunStatus.TIMEOUT, QUEUED)
+    session.execute(
+        sa.update(s)
+        .where(s.id == schedule_id)
+        .values(
+            last_execution_at=run.started_at,
+            last_execution_id=run.execution_id,
+            last_run_status=RunStatus.FAILED if failed else status,
+            last_run_error=error,
+            execution_count=s.execution_count + ended,
+            consecutive_failures=s.consecutive_failures + 1 if failed else 0,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+# --- what staff do -------------------------------------------------------------------------------
+
+
+def cancel_run(session: Session, run: AutomationRun, now: datetime) -> None:
+    """End a run that waits or runs; what it does now is rolled back at its commit (schedules X4).
+
+    Raises `RunEnded`.
+    """
+    if not move_runs(
+        session, [run.id], (QUEUED, RUNNING), RunStatus.CANCELLED, finished_at=now, reason="staff"
+    ):
+        raise RunEnded
+    session.execute(
+        sa.delete(Job)
+        .where(Job.id == _job_of(session, run))
+        .execution_options(synchronize_session=False)
+    )
+    session.refresh(run)
+
+
+def retry_run(session: Session, run: AutomationRun, now: datetime) -> AutomationRun:
+    """Try once more what failed: a run of its own, started by hand, due now (schedules R4).
+
+    Raises `NotRetryable`.
+    """
+    schedule = run.schedule
+    failed = run.status in (RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.CANCELLED)
+    if not failed or schedule.deleted_at is not None or schedule.automation_class is None:
+        raise NotRetryable
+    execution_id = new_uuid()
+    again = AutomationRun(
+        execution_id=execution_id,
+        schedule_id=run.schedule_id,
+        item=run.item,
+        occurrence=f"manual:{execution_id}",
+        status=QUEUED,
+        trigger="manual",
+        due_at=now,
+        not_before=now,
+    )
+    session.add(again)
+    session.flush()  # its job stands beside it
+    class_name, environment = schedule.automation_class.class_name, rules_of(session).environment
+    job = plan.alarm(schedule.name, class_name, execution_id, environment, now)
+    insert_many(session, Job, [job])
+    return again
+
+
+def waiting_by_hand(session: Session, execution_ids: Sequence[str]) -> dict[str, AutomationRun]:
+    """The queued runs that staff started, by their execution id."""
+    r = AutomationRun
+    of_staff = sa.and_(among(r.execution_id, execution_ids), r.status == QUEUED)
+    rows = session.scalars(sa.select(r).where(of_staff, r.trigger == "manual"))
+    return {run.execution_id: run for run in rows}
+
+
+def _job_of(session: Session, run: AutomationRun) -> str:
+    item = run.execution_id if run.trigger == "manual" else run.item
+    return plan.job_id(run.schedule.name, item, rules_of(session).environment)
+
+
+def ended_keys(session: Session, schedule_id: int, items: Iterable[str]) -> set[tuple[str, str]]:
+    """(item, occurrence) of a schedule's runs that have ended: never planned again."""
+    r = AutomationRun
+    rows = session.execute(
+        sa.select(r.item, r.occurrence).where(
+            r.schedule_id == schedule_id, among(r.item, list(items)), r.finished_at.is_not(None)
+        )
+    )
+    return {(row.item, row.occurrence) for row in rows}

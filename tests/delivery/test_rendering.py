@@ -1,0 +1,584 @@
+"""Letters as they go out, from real rows to text, HTML and links (waitlist WM3–WM6, OB4)."""
+
+from __future__ import annotations
+
+import logging
+import re
+from datetime import datetime
+from html.parser import HTMLParser
+
+import pytest
+import sqlalchemy as sa
+
+from app.delivery import calendar, rendering
+from app.delivery.rendering import Letter, Unrenderable, Untrue, compose
+from app.models import LetterText, LinkToken, Outbox, TrainingEvent, UserSettings
+from app.services import letters, links, students, waitlist
+from app.services.actors import LINK
+from app.services.letter_facts import NAMES, RULES
+from app.services.occurrence import Occurrence
+from config import Settings
+from tests.cast import DAY, HOUR, MINUTE, NOON, SECOND, START, Cast
+from tests.delivery.scenes import SETTINGS, by_hand, promised, row_of
+from tests.statements import count_statements
+
+BY = "Answer before Wed 4 March 2026, 13:00 (Amsterdam)"
+
+
+def letter(cast: Cast, row: Outbox, now: datetime = NOON, settings: Settings = SETTINGS) -> Letter:
+    made = compose(cast.session, [row], settings, now)[row.id]
+    assert isinstance(made, Letter), made
+    return made
+
+
+def why_not(cast: Cast, row: Outbox, now: datetime = NOON) -> str:
+    made = compose(cast.session, [row], SETTINGS, now)[row.id]
+    assert isinstance(made, Untrue), made
+    return made.reason
+
+
+class Page(HTMLParser):
+    """What a reader sees, the links, and whether every element that was opened is closed."""
+
+    EMPTY = ("meta", "br", "img", "hr")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.faults: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        self.faults += self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"/{tag}")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+# --- every letter ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", sorted(RULES))
+def test_every_letter_makes_sense_from_real_rows(cast: Cast, key: str) -> None:
+    row = promised(cast, key)
+    made = letter(cast, row)
+    page = Page(made.html)
+    assert page.faults == []
+    for said in (made.subject, made.text, page.text):
+        assert "Pottery" in said
+        assert not re.search(r"\{\{|\}\}|\{%|None|!", said)
+    assert re.findall(r"https?://\S+", made.text) == page.links != []
+    assert all(link.startswith("https://clay.example.org/") for link in page.links)
+    assert "<style" not in made.html
+    assert len(made.html.encode()) < 40_000
+    assert len(made.subject) <= 60
+    to_trainer = key.endswith("_trainer")
+    assert made.text.startswith("Hello Tess," if to_trainer else "Hello Ben,")
+    assert (made.sender, made.sender_name) == ("noreply@clay.example.org", "Clay & Co")
+    assert made.to.startswith("tess-" if to_trainer else "ben-")
+    assert made.to_name == ("Tess Example" if to_trainer else "Ben Example")
+    assert made.language == "en"
+    assert (made.unsubscribe is not None) == (key == "reminder_student")
+    assert (made.calendar is not None) == (key in calendar.STATUS)
+    _names_are_shown_and_do_nothing(cast, row)
+
+
+def _names_are_shown_and_do_nothing(cast: Cast, row: Outbox) -> None:  # B48
+    name = '<script>alert(1)</script> {{7*7}} =HYPERLINK("x") \u202egnirts'
+    for user in (cast.student("Ben").user, cast.tess.user):
+        user.first_name, user.last_name = name, ""
+    cast.pottery.name = "Pottery\r\nBcc: eve@example.org"
+    cast.session.flush()
+    made = letter(cast, row)
+    shown = '<script>alert(1)</script> {{7*7}} =HYPERLINK("x") gnirts'
+    assert made.text.startswith(f"Hello {shown},")
+    assert f"Hello {shown}," in Page(made.html).text
+    assert "<script" not in made.html
+    assert "\u202e" not in made.text + made.html + made.to_name
+    assert "\n" not in made.subject + made.to_name + made.sender_name
+    assert "\nBcc:" not in made.text
+
+
+def test_the_deadline_stands_in_full_in_subject_text_and_html(cast: Cast) -> None:
+    row = promised(cast, "invited")
+    made = letter(cast, row)
+    assert made.subject == "A place is free for you: Pottery"
+    assert BY in made.text
+    assert BY in Page(made.html).text
+    assert "You have 2 days to accept" in made.text
+    assert "Wed 1 April 2026, 14:00 – 17:00 (Amsterdam)" in made.text
+    assert "The Mill, Dam 1, Delft" in made.text
+    assert "You have 1 day 22 hours to" in letter(cast, row, NOON + HOUR + MINUTE).text
+
+
+def test_who_has_no_deadline_is_asked_to_answer_soon(cast: Cast) -> None:
+    row = promised(cast, "invited")
+    cast.row("Ben").invite_expires_at = None
+    cast.session.flush()
+    made = letter(cast, row)
+    assert "Answer before" not in made.text
+    assert "Please answer soon" in made.text
+
+
+def test_a_place_in_line_is_told_with_its_length(cast: Cast) -> None:
+    assert "You are number 1 of 2 in line." in letter(cast, promised(cast, "waitlisted")).text
+
+
+def test_a_person_without_a_name_is_greeted_too(cast: Cast) -> None:
+    row = promised(cast, "enrolled")
+    cast.student("Ben").user.first_name = cast.student("Ben").user.last_name = ""
+    cast.session.flush()
+    assert letter(cast, row).text.startswith("Hello there,")
+
+
+def test_the_reason_of_a_cancellation_is_told(cast: Cast) -> None:
+    assert "The reason: a good reason" in letter(cast, promised(cast, "training_cancelled")).text
+
+
+def test_a_new_timetable_tells_an_invited_student_of_the_deadline_too(cast: Cast) -> None:
+    row = promised(cast, "training_rescheduled")
+    assert "Your invitation is still open" not in letter(cast, row).text
+    cast.leave(cast.row("Ada"))
+    row.invite_no = 1
+    cast.session.flush()
+    made = letter(cast, row)
+    assert BY in made.text
+    assert "/invitations/" in made.text
+
+
+def test_trainers_read_who_did_it_and_why_and_students_do_not(cast: Cast) -> None:
+    ben = cast.in_status("waitlist-invited")
+    waitlist.deinvite(cast.session, ben, cast.max, NOON, "behaves badly")
+    rows = cast.session.scalars(sa.select(Outbox).where(Outbox.kind.like("expired%"))).all()
+    made = compose(cast.session, rows, SETTINGS, NOON)
+    told = {row.kind: made[row.id] for row in rows}
+    to_ben, to_tess = told["expired"], told["expired_trainer"]
+    assert isinstance(to_ben, Letter)
+    assert isinstance(to_tess, Letter)
+    assert "Max Example" in to_tess.text
+    assert "behaves badly" in to_tess.text
+    assert "Max" not in to_ben.text
+    assert "badly" not in to_ben.text
+    assert "The time to answer ended" not in to_ben.text  # it never came to that
+
+
+def test_who_was_erased_is_nobody_in_a_letter_to_trainers(cast: Cast) -> None:
+    row = promised(cast, "waitlisted_trainer")
+    students.erase(cast.session, cast.student("Ben"), cast.max, NOON)
+    made = letter(cast, row)
+    assert "Former student" in made.text
+    assert "erased" not in made.text
+
+
+# --- what is no longer true is not sent (OB4) -----------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["invited", "invite_reminder", "deadline_changed"])
+def test_an_invitation_goes_out_until_its_deadline_and_not_from_then_on(
+    cast: Cast, key: str
+) -> None:
+    row = promised(cast, key)
+    deadline = cast.row("Ben").invite_expires_at
+    assert deadline is not None
+    assert letter(cast, row, deadline - SECOND)
+    assert why_not(cast, row, deadline) == "the deadline has passed"
+
+
+@pytest.mark.parametrize(
+    ("act", "why"),
+    [
+        (lambda cast: cast.accept(cast.row("Ben")), "now enrolled"),
+        (lambda cast: cast.decline(cast.row("Ben")), "now waitlist-declined"),
+        (lambda cast: cast.expire(cast.row("Ben")), "now waitlist-invite-expired"),
+    ],
+)
+def test_an_invitation_that_was_answered_is_not_mailed(cast: Cast, act, why: str) -> None:  # type: ignore[no-untyped-def]
+    row = promised(cast, "invited")
+    act(cast)
+    assert why_not(cast, row) == why
+
+
+def invite_again(cast: Cast) -> None:
+    cast.pottery.max_participants = 2
+    cast.session.flush()
+    waitlist.invite(cast.session, cast.row("Ben"), cast.max, NOON, reason="one more time")
+
+
+def test_an_older_invitation_is_not_mailed_for_a_newer_one(cast: Cast) -> None:
+    row = promised(cast, "invited")
+    waitlist.return_to_list(cast.session, cast.row("Ben"), cast.max, NOON, "one more time")
+    invite_again(cast)
+    assert cast.row("Ben").invite_no == 2
+    assert why_not(cast, row) == "there is a newer invitation"
+
+
+@pytest.mark.parametrize("key", ["reminder_student", "reminder_trainer"])
+def test_a_reminder_goes_out_until_the_training_starts_and_not_from_then_on(
+    cast: Cast, key: str
+) -> None:
+    row = promised(cast, key)
+    assert letter(cast, row, START - SECOND)
+    assert why_not(cast, row, START) == "it has started"
+
+
+def test_a_reminder_of_a_meeting_that_is_gone_is_not_sent(cast: Cast) -> None:
+    ben = cast.in_status("enrolled")
+    there = by_hand(cast, "reminder_student", ben, event=cast.pottery.events[0].id)
+    assert letter(cast, there)
+    there.payload = {"event": 999}
+    cast.session.flush()
+    assert why_not(cast, there) == "that meeting is gone"
+
+
+def test_who_left_is_not_reminded(cast: Cast) -> None:
+    row = promised(cast, "reminder_student")
+    cast.leave(cast.row("Ben"))
+    assert why_not(cast, row) == "now derolled"
+
+
+@pytest.mark.parametrize(
+    ("key", "act", "why"),
+    [
+        ("enrolled", lambda cast: cast.leave(cast.row("Ben")), "now derolled"),
+        ("waitlisted", lambda cast: cast.leave(cast.row("Ada")), "now waitlist-invited"),
+        ("derolled", lambda cast: cast.enrol("Ben"), "now waitlist"),
+        ("declined", lambda cast: cast.enrol("Ben"), "now waitlist"),
+        ("invitation_withdrawn", lambda cast: invite_again(cast), "now waitlist-invited"),
+    ],
+)
+def test_what_the_row_no_longer_says_is_not_told(cast: Cast, key: str, act, why: str) -> None:  # type: ignore[no-untyped-def]
+    row = promised(cast, key)
+    act(cast)
+    assert why_not(cast, row) == why
+
+
+def test_what_happened_is_told_to_trainers_whatever_came_after(cast: Cast) -> None:
+    row = promised(cast, "invited_trainer")
+    assert "The answer is due before" in letter(cast, row).text
+    cast.decline(cast.row("Ben"))
+    made = letter(cast, row)
+    assert "Ben Example has been invited" in made.text
+    assert "The answer is due before" not in made.text
+
+
+@pytest.mark.parametrize(
+    ("field", "why"), [("erased_at", "erased"), ("undeliverable_at", "undeliverable")]
+)
+def test_who_cannot_be_written_to_is_not(cast: Cast, field: str, why: str) -> None:
+    for key, user in (("enrolled", cast.student("Ben").user), ("enrolled_trainer", cast.tess.user)):
+        row = promised(cast, key)
+        setattr(user, field, NOON)
+        cast.session.flush()
+        assert why_not(cast, row) == why
+
+
+def test_who_opted_out_meanwhile_is_not_written_to(cast: Cast) -> None:
+    row = promised(cast, "enrolled")
+    cast.wont_mail("Ben")
+    assert why_not(cast, row) == "opted out"
+
+
+def test_who_no_longer_teaches_is_told_nothing_of_students(cast: Cast) -> None:
+    row = promised(cast, "enrolled_trainer")
+    cast.pottery.trainers.clear()
+    cast.session.flush()
+    assert why_not(cast, row) == "no longer teaches this"
+
+
+def test_the_office_need_not_teach(cast: Cast) -> None:
+    row = promised(cast, "undelivered_trainer")
+    cast.pottery.trainers.clear()
+    cast.session.flush()
+    assert "could not deliver" in letter(cast, row).text
+
+
+def test_a_row_about_nothing_stops_no_other(cast: Cast) -> None:
+    good = promised(cast, "enrolled")
+    unknown = by_hand(cast, "no_such_letter")
+    nowhere = by_hand(cast, "reminder_trainer")
+    nowhere.payload = {"training": 10**9}
+    cast.session.flush()
+    made = compose(cast.session, [unknown, nowhere, good], SETTINGS, NOON)
+    assert isinstance(made[good.id], Letter)
+    assert isinstance(made[unknown.id], Unrenderable)
+    assert isinstance(made[nowhere.id], Untrue)
+
+
+# --- texts of a practice's own (WM4) --------------------------------------------------------------
+
+
+def own_text(cast: Cast, key: str = "enrolled", **more: str) -> LetterText:
+    values = {
+        "language": "en",
+        "subject": "Welkom bij {{ training_name }}",
+        "text": "Own {{ training_name }}",
+        "html": "<p>Own {{ training_name }}</p>",
+    } | more
+    return cast.add(LetterText(practice_id=cast.practice.id, key=key, updated_at=NOON, **values))
+
+
+def test_a_practice_words_its_letters_itself(cast: Cast) -> None:
+    row = promised(cast, "enrolled")
+    own_text(cast)
+    made = letter(cast, row)
+    assert (made.subject, made.text) == ("Welkom bij Pottery", "Own Pottery\n")
+    assert "Own Pottery" in Page(made.html).text
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"text": "{{ nobody }}"},
+        {"html": "<p>{{ links.nowhere }}</p>"},
+        {"html": "<p>&nbsp;</p>"},
+        {"text": "{{ reason }}"},
+        {"subject": "{{ reason }}"},
+        {"html": "{% include 'x' %}"},
+        {"text": "{{ training_name.__class__ }}"},
+        {"text": "x" * 70_000},
+        {"text": "{{ place|first }}"},
+    ],
+)
+def test_an_own_text_that_fails_is_replaced_and_reported_never_sent_blank(  # WX18, F32
+    cast: Cast, bad: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    row = promised(cast, "enrolled")
+    own_text(cast, **bad)
+    with caplog.at_level(logging.ERROR, "app.delivery"):
+        made = letter(cast, row)
+    assert made.subject == "You have a place: Pottery"
+    (alert,) = caplog.messages
+    assert f"letter=enrolled language=en practice={cast.practice.id} own=True" in alert
+    assert "Ben" not in alert
+
+
+def test_a_variant_goes_before_the_usual_text(cast: Cast) -> None:
+    ben = cast.in_status("enrolled")
+    row = by_hand(cast, "reminder_student", ben, variant="short")
+    own_text(cast, "reminder_student", variant="short", text="Short")
+    own_text(cast, "reminder_student", text="Usual")
+    own_text(cast, "reminder_student", variant="other", text="Other")
+    assert letter(cast, row).text == "Short\n"
+    row.payload = {}
+    cast.session.flush()
+    assert letter(cast, row).text == "Usual\n"
+
+
+def test_a_reader_gets_their_language_if_there_is_a_text_in_it(cast: Cast) -> None:
+    row = promised(cast, "enrolled")
+    cast.add(UserSettings(user_id=cast.student("Ben").user_id, language="nl"))
+    cast.session.expire_all()
+    assert letter(cast, row).language == "en"  # the folder is missing
+    own_text(cast, language="nl", text="{{ (events|first).start }}")
+    made = letter(cast, row)
+    assert (made.language, made.text) == ("nl", "wo 1 april 2026, 14:00 (Amsterdam)\n")
+    cast.student("Ben").user.settings.language = "nl-BE"
+    cast.session.flush()
+    assert letter(cast, row).language == "nl"
+
+
+def test_a_language_nobody_knows_falls_back(cast: Cast) -> None:
+    row = promised(cast, "enrolled")
+    cast.practice.language = "xx"
+    cast.add(UserSettings(user_id=cast.student("Ben").user_id, language="../../etc"))
+    cast.session.expire_all()
+    assert letter(cast, row).language == "en"
+    own_text(cast, language="xx")
+    own_text(cast, language="../../etc")
+    assert letter(cast, row).language == "en"
+
+
+def test_another_practices_text_is_not_ours(cast: Cast) -> None:
+    from app.models import Practice
+
+    row = promised(cast, "enrolled")
+    other = cast.add(Practice(name="Other", shortname="other"))
+    own_text(cast).practice_id = other.id
+    cast.session.flush()
+    assert letter(cast, row).subject == "You have a place: Pottery"
+
+
+def test_a_letter_whose_shipped_text_fails_is_given_up_with_a_reason(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, good = promised(cast, "enrolled"), promised(cast, "enrolled_trainer")
+    broken = rendering.Wording("{{ training_name }}", "{{ nobody }}", "<p>x</p>", "en")
+    real = rendering.shipped
+    monkeypatch.setattr(
+        rendering, "shipped", lambda kind, lang: broken if kind == "enrolled" else real(kind, lang)
+    )
+    made = compose(cast.session, [row, good], SETTINGS, NOON)
+    assert isinstance(made[good.id], Letter)
+    failed = made[row.id]
+    assert isinstance(failed, Unrenderable)
+    assert "nobody" in str(failed)
+
+
+# --- links ----------------------------------------------------------------------------------------
+
+
+def token_in(text: str, path: str) -> str:
+    found = re.search(rf"/{path}/(\S+)", text)
+    assert found
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "path", "purpose"),
+    [
+        ("invited", "invitations", "answer"),
+        ("invite_reminder", "invitations", "answer"),
+        ("deadline_changed", "invitations", "answer"),
+        ("waitlisted", "waitlist", "leave"),
+        ("declined", "waitlist", "re-enable"),
+        ("expired", "waitlist", "re-enable"),
+        ("reminder_student", "unsubscribe", "unsubscribe"),
+    ],
+)
+def test_the_link_of_a_letter_stands_for_its_enrolment(
+    cast: Cast, key: str, path: str, purpose: str
+) -> None:
+    row = promised(cast, key)
+    made = letter(cast, row)
+    found = links.find(cast.session, token_in(made.text, path), purpose, NOON)
+    assert found is not None
+    ben = cast.row("Ben")
+    assert (found.enrolment_id, found.user_id) == (ben.id, cast.student("Ben").user_id)
+    assert found.invite_no == ben.invite_no
+    if key == "reminder_student":
+        assert made.unsubscribe == f"https://clay.example.org/{path}/{token_in(made.text, path)}"
+
+
+def test_the_same_letter_again_has_the_same_link(cast: Cast) -> None:
+    row = promised(cast, "invited")
+    first, again = letter(cast, row), letter(cast, row, NOON + HOUR)
+    assert token_in(first.text, "invitations") == token_in(again.text, "invitations")
+    assert cast.session.scalar(sa.select(sa.func.count()).select_from(LinkToken)) == 1
+
+
+def test_without_any_key_letters_lead_to_my_trainings(cast: Cast) -> None:
+    row = promised(cast, "invited")
+    made = letter(cast, row, settings=Settings(_env_file=None, web_port=8123))
+    mine = f"http://127.0.0.1:8123/me/trainings/{cast.row('Ben').uuid}"
+    assert set(Page(made.html).links) == {mine}
+    assert made.sender == "noreply@localhost"
+    assert cast.session.scalar(sa.select(sa.func.count()).select_from(LinkToken)) == 0
+
+
+def test_a_key_is_made_from_the_secret_key_and_is_not_it() -> None:
+    secret = "s" * 40
+    (key,) = rendering.link_keys(Settings(_env_file=None, secret_key=secret))
+    assert len(key) >= 32
+    assert secret.encode() not in key
+    given = rendering.link_keys(Settings(_env_file=None, secret_key=secret, link_keys=["a", "b"]))
+    assert given == [b"a", b"b"]
+
+
+def test_nobody_is_asked_to_unsubscribe_by_a_link_that_does_not_work(cast: Cast) -> None:
+    row = promised(cast, "reminder_student")
+    assert letter(cast, row, settings=Settings(_env_file=None)).unsubscribe is None
+
+
+def test_a_letter_that_is_not_sent_makes_no_link(cast: Cast) -> None:
+    row = promised(cast, "invited")
+    waitlist.accept(cast.session, cast.row("Ben"), LINK, NOON)
+    compose(cast.session, [row], SETTINGS, NOON)
+    assert cast.session.scalar(sa.select(sa.func.count()).select_from(LinkToken)) == 0
+
+
+def test_the_practice_and_then_the_settings_name_the_sender(cast: Cast) -> None:
+    row = promised(cast, "enrolled")
+    named = SETTINGS.model_copy(update={"mail_sender": "post@example.org"})
+    assert letter(cast, row, settings=named).sender == "post@example.org"
+    cast.practice.sender = "clay@example.org"
+    cast.session.flush()
+    assert letter(cast, row, settings=named).sender == "clay@example.org"
+
+
+# --- many -----------------------------------------------------------------------------------------
+
+
+def _many(cast: Cast, count: int) -> list[Outbox]:
+    training = cast.several(count, places=count // 2)
+    training.name = f"Weaving {count}"
+    waitlist.fill_open_spots(cast.session, training.id, NOON)
+    mine = sa.select(Outbox).where(Outbox.kind.like("invited%")).order_by(Outbox.id.desc())
+    return list(cast.session.scalars(mine.limit(count)))
+
+
+def test_many_letters_take_as_many_statements_as_few(cast: Cast) -> None:
+    sent = {}
+    for count in (4, 40):
+        rows = _many(cast, count)
+        cast.session.expunge_all()
+        with count_statements(cast.session) as statements:
+            made = compose(cast.session, rows, SETTINGS, NOON)
+        assert len(made) == count
+        assert all(isinstance(one, Letter) for one in made.values())
+        sent[count] = len(statements)
+    assert sent[4] == sent[40] <= 10
+
+
+def test_nobody_writes_before_the_letters_are_made(cast: Cast) -> None:  # L6
+    rows = _many(cast, 4)
+    with count_statements(cast.session) as statements:
+        compose(cast.session, rows, SETTINGS, NOON)
+    assert [s.split()[0] for s in statements[:-1]] == ["SELECT"] * (len(statements) - 1)
+    assert statements[-1].startswith("INSERT INTO link_token")
+
+
+def test_nothing_to_compose_asks_nothing(cast: Cast) -> None:
+    with count_statements(cast.session) as statements:
+        assert compose(cast.session, [], SETTINGS, NOON) == {}
+    assert statements == []
+
+
+def test_the_letters_variables_are_the_declared_ones(cast: Cast) -> None:
+    from app.services.letter_facts import Facts, gather, variables
+
+    row = promised(cast, "invited")
+    facts = gather(cast.session, [row], NOON)[row.id]
+    assert isinstance(facts, Facts)
+    assert set(variables(facts, {}, NOON)) == NAMES
+
+
+# --- reminders as their services promise them -----------------------------------------------------
+
+
+def test_a_reminder_of_one_meeting_speaks_of_that_one(cast: Cast) -> None:
+    at = START + 7 * DAY
+    cast.pottery.events.append(TrainingEvent(start_time=at, end_time=at + HOUR))
+    cast.in_status("enrolled")
+    second = cast.pottery.events[1]
+    coming = Occurrence(f"{cast.pottery.id}:{second.id}", at, NOON)
+    letters.reminder_student(cast.session, cast.schedule.id, coming, NOON)
+    row = row_of(cast, "reminder_student")
+    made = letter(cast, row, at - SECOND)
+    assert "Wed 8 April 2026" in made.text
+    assert "Wed 1 April 2026" not in made.text
+    assert why_not(cast, row, at) == "it has started"
+
+
+def test_a_reminder_of_the_first_meeting_is_late_once_that_has_begun(cast: Cast) -> None:
+    at = START + 7 * DAY
+    cast.pottery.events.append(TrainingEvent(start_time=at, end_time=at + HOUR))
+    row = promised(cast, "reminder_student")
+    assert letter(cast, row, START - SECOND)
+    assert why_not(cast, row, START) == "it has started"
+
+
+def test_a_reminder_of_what_was_moved_forward_is_late_sooner(cast: Cast) -> None:
+    row = promised(cast, "reminder_student")
+    cast.pottery.events[0].start_time = START - 7 * DAY
+    cast.session.flush()
+    assert why_not(cast, row, START - 7 * DAY) == "it has started"

@@ -1,0 +1,281 @@
+"""The one scheduler process: start, refusals, end (reliability SI, people PO1, F13, F17, F20)."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from app.automation.execution import Line
+from app.extensions import db, utcnow, write
+from app.models import AutomationClasses, AutomationSchedule, SchedulerEpoch, Setback
+from app.ops import scheduler_process
+from tests import databases
+from tests.cast import NOON
+from tests.schedulers import ROOT, Running, environment
+
+SLOW = """
+import time
+from datetime import UTC, datetime
+import sqlalchemy as sa
+from app.automation.automation_base import BaseAutomationTask, register_automation
+from app.models import Setback
+
+class Thing:
+    id = 1
+
+@register_automation()
+class Slow(BaseAutomationTask):
+    misfire_grace_time = None
+
+    @staticmethod
+    def query():
+        return [Thing()]
+
+    @staticmethod
+    def get_event_dt(item):
+        return datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+    def execute(self):
+        print("at it", flush=True)
+        time.sleep(3)
+        row = {"duty": "done", "item": "x", "failures": 1, "not_before": self.now, "error": ""}
+        self.session.execute(sa.insert(Setback), row)
+"""
+
+
+@pytest.fixture
+def env(url: str) -> dict[str, str]:
+    return environment(url, SMTP_PORT="1", SCHEDULER_SHUTDOWN_GRACE_SECONDS="10")
+
+
+@pytest.fixture
+def start() -> Iterator[object]:
+    """`start(env)`: a process that is killed at the end of the test at the latest."""
+    running: list[Running] = []
+
+    def start(env: dict[str, str], script: str = "run_scheduler.py") -> Running:
+        running.append(Running(env, script))
+        return running[-1]
+
+    yield start
+    for one in running:
+        if one.process.poll() is None:
+            one.kill()
+        if one.process.stdout is not None:
+            one.process.wait(10)
+            time.sleep(0.1)  # its reader ends
+            one.process.stdout.close()
+
+
+def refused(env: dict[str, str], seconds: float = 20) -> tuple[int, str]:
+    """Exit code, and the last line of what it says."""
+    command = [sys.executable, "run_scheduler.py"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=seconds
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr.strip().splitlines()[-1]
+
+
+def test_from_start_to_end(env: dict[str, str], start: object) -> None:
+    """Everything that one life shows: processes take long to start."""
+    first = start(env)  # type: ignore[operator]
+    first.wait_for("ready")
+    said = "\n".join(first.said)
+    assert "Nextseat" in first.said[0]
+    assert "PRODUCTION" in first.said[0]
+    assert "lock held, epoch 1" in said
+    assert "planned 0 jobs from 0 schedules (0 paused)" in said
+
+    second = start(env)  # type: ignore[operator]
+    line = second.wait_for("Not started")
+    assert f"pid {first.process.pid} " in line
+    assert "since 20" in line
+    assert second.process.wait(10) == 4
+
+    first.kill()
+    third = start(env)  # type: ignore[operator]
+    third.wait_for("lock held, epoch 2")
+    third.wait_for("ready")
+    third.process.send_signal(signal.SIGINT)  # Ctrl-C
+    third.wait_for("finishing")
+    third.wait_for("stopped")
+    assert third.process.wait(10) == 0
+    assert "Traceback" not in "\n".join(third.said)
+
+
+@pytest.fixture
+def slow(env: dict[str, str], url: str, tmp_path: Path) -> dict[str, str]:
+    """With a schedule whose task takes three seconds and is due now."""
+    (tmp_path / "slow_tasks.py").write_text(SLOW)
+    app = databases.app_on(url)
+    with app.app_context():
+        with write(db.session):
+            schedule = AutomationSchedule(
+                name="slow",
+                automation_class=AutomationClasses(class_name="Slow"),
+                interval=timedelta(0),
+                active_since=NOON - timedelta(days=1),
+            )
+            db.session.add(schedule)
+        db.engine.dispose()
+    return env | {"PYTHONPATH": str(tmp_path), "AUTOMATION_MODULES": "slow_tasks"}
+
+
+def done(url: str) -> int:
+    app = databases.app_on(url)
+    with app.app_context():
+        count = db.session.scalar(sa.select(sa.func.count()).select_from(Setback))
+        db.session.rollback()
+        db.engine.dispose()
+    return count or 0
+
+
+def test_asked_to_stop_it_finishes_what_it_does(
+    slow: dict[str, str], url: str, start: object
+) -> None:
+    running = start(slow)  # type: ignore[operator]
+    running.wait_for("at it")
+    assert running.stop(10) == 0
+    assert "finishing 1 runs" in "\n".join(running.said)
+    assert running.said[-1].endswith("stopped")
+    assert done(url) == 1
+
+
+def test_asked_twice_it_stops_at_once_and_the_work_is_done_by_the_next(
+    slow: dict[str, str], url: str, start: object
+) -> None:
+    running = start(slow)  # type: ignore[operator]
+    running.wait_for("at it")
+    running.process.send_signal(signal.SIGTERM)
+    running.wait_for("finishing")
+    before = time.monotonic()
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(5) == 0
+    assert time.monotonic() - before < 1
+    assert done(url) == 0
+
+
+HANGING = """
+import time
+from app.automation import claims
+from app.ops import scheduler_process
+
+scheduler_process.SILENT_FOR = 1.0
+claims.next_due = lambda _session: time.sleep(60)
+import run_scheduler
+raise SystemExit(run_scheduler.main())
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+def test_a_loop_that_hangs_ends_the_process(
+    env: dict[str, str], start: object, tmp_path: Path
+) -> None:
+    script = tmp_path / "hanging.py"
+    script.write_text(HANGING)
+    running = start(env | {"PYTHONPATH": str(ROOT)}, str(script))  # type: ignore[operator]
+    running.wait_for("No pass for")
+    assert running.process.wait(10) == 70
+    assert "Thread" in "\n".join(running.said)  # where each of them stood
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+def test_a_dead_loop_is_a_silent_loop(env: dict[str, str], start: object, tmp_path: Path) -> None:
+    script = tmp_path / "dead.py"
+    dying = HANGING.replace("time.sleep(60)", "(_ for _ in ()).throw(SystemExit)")
+    script.write_text(dying)
+    running = start(env | {"PYTHONPATH": str(ROOT)}, str(script))  # type: ignore[operator]
+    running.wait_for("No pass for")
+    assert running.process.wait(10) == 70
+
+
+# --- refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+@pytest.mark.parametrize(
+    ("wrong", "code", "said"),
+    [
+        ({"SQLALCHEMY_DATABASE_URI": ""}, 2, "SQLALCHEMY_DATABASE_URI is not set"),
+        ({"SQLALCHEMY_DATABASE_URI": "nonsense"}, 2, "no database address"),
+        ({"SQLALCHEMY_DATABASE_URI": "mysql://x/y"}, 2, "runs on postgresql:// or sqlite://"),
+        ({"SQLALCHEMY_DATABASE_URI": "postgresql://x@127.0.0.1:1/y"}, 5, "cannot be reached"),
+        ({"SQLALCHEMY_DATABASE_URI": "sqlite:////nowhere/at/all.db"}, 5, "cannot be reached"),
+        ({"SCHEDULER_LOCK_HOST": "no-such-host.invalid"}, 2, "SCHEDULER_LOCK_HOST"),
+        ({"SCHEDULER_LOCK_HOST": "192.0.2.1"}, 2, "Name an address of this machine"),
+        ({"SCHEDULER_LOCK_PORT": "70000"}, 2, "SCHEDULER_LOCK_PORT"),
+        ({"SCHEDULER_LOCK_PORT": "abc"}, 2, "SCHEDULER_LOCK_PORT"),
+        ({"AUTOMATION_MODULES": "no_such_module"}, 2, "AUTOMATION_MODULES names no_such_module"),
+        ({"ENVIRONMENT": "TEST"}, 2, "ENVIRONMENT"),
+    ],
+)
+def test_it_says_in_a_sentence_why_it_does_not_start(
+    env: dict[str, str], wrong: dict[str, str], code: int, said: str
+) -> None:
+    exit_code, sentence = refused(env | wrong)
+    assert said in sentence
+    assert exit_code == code
+
+
+def test_a_database_without_tables_is_refused_with_the_cure(kind: str) -> None:
+    with databases.an_empty_database(kind) as url:
+        code, sentence = refused(environment(url))
+    assert (code, "db upgrade" in sentence) == (2, True)
+
+
+def test_development_refuses_the_database_of_a_production(app: Flask, env: dict[str, str]) -> None:
+    with app.app_context(), write(db.session):
+        row = SchedulerEpoch(id=1, epoch=3, environment="PRODUCTION", seen_at=utcnow())
+        db.session.add(row)
+    code, sentence = refused(env | {"ENVIRONMENT": "DEVELOPMENT"})
+    assert (code, "belongs to a PRODUCTION scheduler" in sentence) == (2, True)
+
+
+# --- words ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ended", "counters", "error", "said"),
+    [
+        ({"success": 1}, {"ended": 1, "invited": 1}, None, "✓ expiry ended 1, invited 1, 38 ms"),
+        ({"success": 3}, {}, None, "✓ expiry done 3, 38 ms"),
+        ({"skipped": 2}, {}, None, "✓ expiry skipped 2, 38 ms"),
+        ({"success": 1, "failed": 1}, {}, "ValueError: x",
+         "✗ expiry done 1, failed 1, 38 ms (ValueError: x)"),
+    ],
+)  # fmt: skip
+def test_a_line_per_run(
+    ended: dict[str, int], counters: dict[str, int], error: str | None, said: str
+) -> None:
+    line = Line("expiry", Counter(ended), Counter(counters), 0.038, error)
+    assert scheduler_process.in_words(line) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(-5, "now"), (0, "now"), (9, "in 9 s"), (190, "in 3 min 10 s"), (90_000, "in 1 d 1 h")],
+)
+def test_how_far_away_the_next_is(seconds: int, said: str) -> None:
+    assert scheduler_process._away(NOON + timedelta(seconds=seconds), NOON) == said
+
+
+def test_a_console_that_has_gone_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError
+
+        flush = write
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    scheduler_process.say("ready")
