@@ -16,9 +16,9 @@ setup: .venv/developing ## install everything into .venv, from the locked requir
 demo: .venv/running ## replay three weeks of made-up demand for 24 trainings and show what became of it
 	@$(FLASK) replay --generate 24
 
-run: .venv/running ## migrate the database and serve the web app; Ctrl-C stops it
+run: .venv/running ## migrate the database, start the web and the scheduler; Ctrl-C stops both
 	@$(FLASK) db upgrade
-	@$(BIN)/python run_web.py
+	@$(BIN)/python -m app.ops.both
 
 test: .venv/developing ## run all tests on SQLite and PostgreSQL
 	@$(BIN)/python -m pytest -n auto $(ARGS)

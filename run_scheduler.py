@@ -7,9 +7,8 @@ import sys
 
 import app
 from app.automation.registry import BadAutomationModule
-from app.automation.registry import load as load_automations
 from app.models.engine import BadDatabaseUrl
-from config import BadSettings, load, mistakes_for_serving
+from config import BadSettings, load, mistakes_for_serving, warnings_for_serving
 
 WRONG_USE = 2
 
@@ -21,10 +20,11 @@ def main() -> int:
         settings = load()
         if mistakes := mistakes_for_serving(settings):
             return refuse(mistakes)
-        load_automations(settings.automation_modules)
         application = app.create_app(settings, role="scheduler")
     except (BadSettings, BadDatabaseUrl, BadAutomationModule) as error:
         return refuse(str(error).splitlines())
+    for warning in warnings_for_serving(settings):
+        print(warning, file=sys.stderr)
     from app.ops import scheduler_process  # it needs the application's floors
 
     return scheduler_process.serve(application)

@@ -9,11 +9,18 @@ import click
 from flask import Flask
 
 import app
+from app.automation.registry import BadAutomationModule
 from app.extensions import db
 from app.models.engine import BadDatabaseUrl
 from app.ops.exits import explained
 from app.ops.migrating import require_migrated
-from config import BadSettings, Settings, load, mistakes_for_serving
+from config import (
+    BadSettings,
+    Settings,
+    load,
+    mistakes_for_serving,
+    warnings_for_serving,
+)
 
 WRONG_USE = 2
 
@@ -22,7 +29,7 @@ def create_app() -> Flask:
     """The application, or one sentence per mistake and exit code 2."""
     try:
         return app.create_app(load())
-    except (BadSettings, BadDatabaseUrl) as error:
+    except (BadSettings, BadDatabaseUrl, BadAutomationModule) as error:
         _refuse(str(error).splitlines())
 
 
@@ -33,6 +40,8 @@ def main() -> None:
     if mistakes := mistakes_for_serving(settings):
         _refuse(mistakes)
     _require_tables(application)
+    for warning in warnings_for_serving(settings):
+        print(warning, file=sys.stderr)
     if sys.platform == "win32":
         import waitress
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from flask import Flask
 
 from app import models
+from app.automation.registry import load as load_automations
 from app.extensions import babel, db, migrate
 from app.models.engine import database_url
 from app.models.rules import Environment, Rules
@@ -25,7 +26,8 @@ def create_app(settings: Settings | None = None, role: str = "web") -> Flask:
     """The application of one process; `role` names it to the database.
 
     Without a database only what needs none works: `flask replay` on a scratch one, say.
-    Raises `config.BadSettings` and `models.engine.BadDatabaseUrl`.
+    Raises `config.BadSettings`, `models.engine.BadDatabaseUrl` and
+    `automation.registry.BadAutomationModule`.
     """
     settings = settings or load()
     app = Flask("app", template_folder="../templates")
@@ -37,6 +39,8 @@ def create_app(settings: Settings | None = None, role: str = "web") -> Flask:
     app.config["TRUSTED_HOSTS"] = settings.trusted_hosts or None
     logging.getLogger("app").setLevel(settings.log_level)
 
+    if settings.automation_modules:
+        load_automations(settings.automation_modules)
     babel.init_app(app)
     if settings.database is not None:
         app.config["SQLALCHEMY_DATABASE_URI"] = database_url(settings.database)

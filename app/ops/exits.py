@@ -12,6 +12,7 @@ import click
 import sqlalchemy.exc
 from flask import current_app
 
+from app.automation.registry import BadAutomationModule
 from app.models.engine import BadDatabaseUrl, is_busy
 from app.services.refusals import Refusal
 from config import BadSettings
@@ -50,7 +51,7 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
 
 def ended(error: Exception) -> click.ClickException:
     """The way to end because of `error`; what nobody foresaw is shown whole."""
-    if isinstance(error, (BadDatabaseUrl, BadSettings)):
+    if isinstance(error, (BadAutomationModule, BadDatabaseUrl, BadSettings)):
         return Ended(str(error), REFUSED)
     if isinstance(error, Refusal):
         return Ended(

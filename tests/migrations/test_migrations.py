@@ -20,7 +20,7 @@ from alembic.script import ScriptDirectory
 from flask import Flask
 
 from app.extensions import db, write
-from app.models import EnrolmentHistory, Outbox, Training, TrainingEnroll
+from app.models import AutomationSchedule, EnrolmentHistory, Outbox, Training, TrainingEnroll
 from tests import databases
 from tests.cast import Cast
 
@@ -88,6 +88,27 @@ def test_upgrading_what_is_up_to_date_keeps_every_row(filled: Flask) -> None:
     with filled.app_context():
         assert [db.session.scalar(count) for count in counted] == before
         assert min(before) > 0
+
+
+def test_rows_and_rules_of_the_first_revision_survive_the_next_ones(filled: Flask) -> None:
+    counted = [sa.select(sa.func.count()).select_from(m) for m in
+               (Training, TrainingEnroll, EnrolmentHistory, Outbox)]  # fmt: skip
+    with filled.app_context():
+        before = [db.session.scalar(count) for count in counted]
+        db.session.remove()
+    downgrade(filled, "0001")
+    with filled.app_context():
+        assert "link_token" not in inspect(filled).get_table_names()
+        db.engine.dispose()
+    upgrade(filled)
+    with filled.app_context():
+        assert [db.session.scalar(count) for count in counted] == before
+        schedule = db.session.scalars(sa.select(AutomationSchedule)).one()
+        assert (schedule.execution_count, schedule.last_run_status) == (0, None)
+        db.session.rollback()
+        with pytest.raises(sa.exc.IntegrityError), write(db.session):
+            db.session.add(AutomationSchedule(name="a/b"))  # its CHECK is still there
+            db.session.flush()
 
 
 def test_each_revision_goes_up_and_down_by_itself(empty_url: str) -> None:
