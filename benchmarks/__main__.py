@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--n", type=int)
     parser.add_argument("--json", metavar="FILE")
     given = parser.parse_args()
-    server = postgres.Server()
+    server = postgres.Server(durable=True)  # as in production
     try:
         with tempfile.TemporaryDirectory(prefix="nextseat-bench-") as folder:
             os.environ |= {POSTGRESQL_URL: server.url, FOLDER: folder}

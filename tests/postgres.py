@@ -10,10 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-OPTIONS = (
-    "-c listen_addresses= -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-    " -c max_connections=200 -c shared_buffers=128MB"
-)
+OPTIONS = "-c listen_addresses= -c max_connections=200 -c shared_buffers=128MB"
+FORGETFUL = " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"  # quick, for tests
 
 
 class NoPostgresql(Exception):
@@ -23,7 +21,9 @@ class NoPostgresql(Exception):
 class Server:
     """A server of our own in a short folder, on a socket only; gone with `stop()`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        """`durable` as in production, for measuring."""
+        options = OPTIONS if durable else OPTIONS + FORGETFUL
         self.binaries = find_binaries()
         self.user = _unprivileged() if os.geteuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="ns-", dir="/tmp"))  # socket paths are short
@@ -32,7 +32,7 @@ class Server:
         self._run("initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8",
                   "--locale=C.UTF-8", "--no-sync")  # fmt: skip
         self._run("pg_ctl", "-w", "-D", self.data, "-l", self.folder / "log", "-o",
-                  f"{OPTIONS} -k {self.folder}", "start")  # fmt: skip
+                  f"{options} -k {self.folder}", "start")  # fmt: skip
 
     @property
     def data(self) -> Path:

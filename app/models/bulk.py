@@ -27,7 +27,7 @@ def insert_many(session: Session, model: Any, rows: Sequence[dict[str, Any]]) ->
         session.execute(_insert(dialect_of(session), model.__table__), chunk)
 
 
-def run(session: Session, statement: Any, what: dict[str, Any] | Sequence[dict[str, Any]]) -> Any:
+def send(session: Session, statement: Any, what: dict[str, Any] | Sequence[dict[str, Any]]) -> Any:
     """Execute a statement about tables, not objects, in the session's transaction.
 
     The hot statements go this way: it spares the session's own work, a third of their cost.

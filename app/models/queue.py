@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
-from app.models.bulk import run
+from app.models.bulk import send
 from app.models.enrolment import OPEN, TAKING, WAITLIST, TrainingEnroll
 from app.models.enrolment_history import EnrolmentHistory
 from app.models.person import PersonStatus, Student
@@ -82,7 +82,7 @@ class Standing:
 
 def standing(session: Session, training: Training, now: datetime) -> Standing:
     """Count `training`; under its lock the answer holds until the commit."""
-    row = run(session, _counts(), {"training": training.id}).one()
+    row = send(session, _counts(), {"training": training.id}).one()
     return Standing(training, rules_of(session), now, *row)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models.bulk import among, dialect_of, given, insert_many, insert_selected, run
+from app.models.bulk import among, dialect_of, given, insert_many, insert_selected, send
 from app.models.enrolment import EnrolmentStatus, TrainingEnroll
 from app.models.enrolment_history import EnrolmentHistory
 from app.models.training import Training
@@ -60,7 +60,7 @@ def record_many(
         return 0
     first = _numbers(session, places[0].training_id, len(places))
     whole = (data or {}) | data_of_first if data_of_first else data
-    run(
+    send(
         session,
         _rows(dialect_of(session)),
         {
@@ -153,7 +153,7 @@ def note_training(
 def _numbers(session: Session, training_id: int, count: int) -> int:
     """The first of `count` fresh numbers of a training whose lock we hold."""
     given_out = {"training": training_id, "count": count}
-    last: int = run(session, _next_numbers(), given_out).scalar_one()
+    last: int = send(session, _next_numbers(), given_out).scalar_one()
     return last - count + 1
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
-from app.models.bulk import run
+from app.models.bulk import send
 from app.models.enrolment import INVITED, TAKING, WAITLIST, TrainingEnroll
 from app.models.training import Training
 
@@ -23,7 +23,7 @@ def settle(session: Session, training: Training, *, takes_spot: bool) -> None:
     what it finds: rows written past the services, which is logged. A spot taken beyond it breaks
     the CHECK `oversold`, so nothing of the act remains.
     """
-    found = run(session, _recount(takes_spot), {"training": training.id}).one()
+    found = send(session, _recount(takes_spot), {"training": training.id}).one()
     if found.overbooked_by > training.overbooked_by:
         log.warning(
             "more seats taken than allowed: training=%s over=%s",
@@ -66,7 +66,7 @@ def next_position(session: Session, training_id: int) -> int:
 
     Rows written past the services have positions too, and invited ones may come back to theirs.
     """
-    position: int = run(session, _next_position(), {"training": training_id}).scalar_one()
+    position: int = send(session, _next_position(), {"training": training_id}).scalar_one()
     return position
 
 

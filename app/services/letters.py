@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models.bulk import among, dialect_of, given, insert_rows, random_uuid, run, selected
+from app.models.bulk import among, dialect_of, given, insert_rows, random_uuid, selected, send
 from app.models.enrolment import ENROLLED, TrainingEnroll
 from app.models.outbox import Outbox, OutboxState
 from app.models.person import PersonStatus, Student, Trainer
@@ -192,7 +192,7 @@ def _tell(
         "payload": facts or {},
         "now": now,
     }
-    run(session, _to_people(dialect_of(session), students, trainers, office), what)
+    send(session, _to_people(dialect_of(session), students, trainers, office), what)
 
 
 def _tell_all(

@@ -24,7 +24,7 @@ from app.models.automation import (
     BeforeAfterEnum,
     EventsEnum,
 )
-from app.models.bulk import among, dialect_of, given, run, upsert_many, upsert_selected, utf8
+from app.models.bulk import among, dialect_of, given, send, upsert_many, upsert_selected, utf8
 from app.models.enrolment import TrainingEnroll
 from app.models.job import Job
 from app.models.rules import Environment, rules_of
@@ -86,7 +86,7 @@ def expiry_jobs(
         "after": after,
     }
     due = _alarm(_due(deadline, environment, now))
-    run(session, _expiry_alarms(dialect_of(session), environment), alarm | due)
+    send(session, _expiry_alarms(dialect_of(session), environment), alarm | due)
 
 
 @cache
@@ -105,7 +105,7 @@ def drop_expiry(session: Session, enrolment_ids: Sequence[int]) -> None:
     """Take the expiry jobs of enrolments away: they left `waitlist-invited`, or run no more."""
     if enrolment_ids:
         gone = {"ids": list(enrolment_ids)}
-        run(session, _no_expiry_alarms(rules_of(session).environment), gone)
+        send(session, _no_expiry_alarms(rules_of(session).environment), gone)
 
 
 @cache

@@ -15,7 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.orm.util import identity_key
 
 from app.models.automation import AutomationRun, RunStatus
-from app.models.bulk import among
+from app.models.bulk import among, send
 from app.models.enrolment import (
     DECLINED,
     DEROLLED,
@@ -183,6 +183,22 @@ def move_runs(
     return {row.id: row.attempt for row in rows}
 
 
+def count_moved(
+    session: Session,
+    ids: Sequence[int],
+    from_: Any,
+    to: RunStatus,
+    *,
+    where: ColumnElement[bool] = ALWAYS,
+    given: dict[str, Any] | None = None,
+    **changes: Any,
+) -> int:
+    """As `move_runs`, but only how many moved: of ten thousand nobody asks which."""
+    statement, values = _guarded(AutomationRun, "count", from_, to, where, changes)
+    moved: int = send(session, statement, values | {"moving": list(ids), **(given or {})}).rowcount
+    return moved
+
+
 def forget(session: Session, ids: Iterable[int]) -> None:
     """Let the rows that this session already holds be read anew: a set moved past them."""
     for id_ in ids:
@@ -222,7 +238,7 @@ def _compose(
 ) -> Any:
     columns = model.__table__.c
     new = {name: sa.bindparam(f"new_{name}", type_=columns[name].type) for name in plain}
-    many = how_many == "many"
+    many = how_many != "one"
     which = among(model.id, "moving") if many else model.id == sa.bindparam("moving")
     if "version" in columns:
         new["version"] = model.version + 1
@@ -232,6 +248,8 @@ def _compose(
         .values(status=to, **new, **dict(made))
         .execution_options(synchronize_session=False, dml_strategy="orm")
     )
+    if how_many == "count":
+        return guarded
     if many:
         returned = PLACE if model is TrainingEnroll else (model.id, model.attempt)
         return guarded.returning(*returned)
