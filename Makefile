@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 FLASK := $(BIN)/flask --app run_web
+# Many tests wait for a process or a deadline: one worker more than there are cores.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 UV := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command "make requirements"
 
@@ -21,7 +23,7 @@ run: .venv/running ## migrate the database, start the web and the scheduler; Ctr
 	@$(BIN)/python -m app.ops.both
 
 test: .venv/developing ## run all tests on SQLite and PostgreSQL
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 lint: .venv/developing ## check format, style, types, imports and requirements
 	@$(BIN)/ruff format --check .
