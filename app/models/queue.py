@@ -199,18 +199,6 @@ def eligible(
     return waiting(training_id, *columns).where(obstacle(rules).is_(None))
 
 
-def place_in_line(session: Session, enrolment: TrainingEnroll) -> tuple[int, int]:
-    """(place, length): 1 + the waiting rows before it, and how many wait in all (WF3)."""
-    e = TrainingEnroll
-    before = sa.func.count().filter(e.queue_position < enrolment.queue_position)
-    row = session.execute(
-        sa.select(before + 1, sa.func.count()).where(
-            e.training_id == enrolment.training_id, e.status == WAITLIST
-        )
-    ).one()
-    return row[0], row[1]
-
-
 def first_in_line(
     session: Session, training_id: int, limit: int, rules: Rules, now: datetime
 ) -> list[TrainingEnroll]:
