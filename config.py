@@ -6,9 +6,14 @@ sentence per mistake (`BadSettings`), never by a traceback.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import json
+import os
 import re
+import secrets
 import stat
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +23,7 @@ from dotenv import find_dotenv
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+INSTANCE = Path(__file__).parent / "instance"  # what this machine keeps for itself
 ENV_FILE = find_dotenv(usecwd=True) or ".env"
 SHORTEST_SECRET = 32  # bytes
 EXAMPLE_SECRETS = {"change-me", "internal_secret_key"}
@@ -43,8 +49,16 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = None
     public_base_url: str | None = None
     trusted_hosts: Annotated[list[str], NoDecode] = []
+    trusted_proxies: int = Field(default=0, ge=0, le=10)
     demo: bool = False
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    security_password_salt: SecretStr | None = None
+    security_totp_secrets: Annotated[list[SecretStr], NoDecode] = []
+    totp_roles: Annotated[list[str], NoDecode] = ["admin", "trainer"]
+    public_catalogue: bool = True
+    student_approval: bool = False
+    ratelimit_storage_uri: str = "memory://"
 
     waitlist_cutoff: timedelta = timedelta(hours=2)
     waitlist_min_answer: timedelta = timedelta(minutes=15)
@@ -78,7 +92,14 @@ class Settings(BaseSettings):
     web_workers: int = Field(default=2, ge=1)
     web_threads: int = Field(default=8, ge=1)
 
-    @field_validator("trusted_hosts", "automation_modules", "link_keys", mode="before")
+    @field_validator(
+        "trusted_hosts",
+        "automation_modules",
+        "link_keys",
+        "security_totp_secrets",
+        "totp_roles",
+        mode="before",
+    )
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -114,6 +135,43 @@ class Settings(BaseSettings):
         return uri.get_secret_value() if uri else None
 
 
+KEPT = ("secret_key", "security_password_salt", "security_totp_secrets")
+
+
+def with_secrets(settings: Settings) -> Settings:
+    """The settings with every secret there; the demo and DEVELOPMENT keep those that nobody set.
+
+    Kept in `instance/`, readable by their owner alone, so that all processes and the next start
+    know the same. PRODUCTION keeps none: it is refused to serve people without.
+    """
+    missing = [name for name in KEPT if not getattr(settings, name)]
+    if not missing:
+        return settings
+    kept = settings.demo or settings.environment == "DEVELOPMENT"
+    found = _kept_secrets() if kept else {name: _a_secret() for name in KEPT}
+    fill: dict[str, Any] = {name: SecretStr(found[name]) for name in missing}
+    if "security_totp_secrets" in fill:
+        fill["security_totp_secrets"] = [fill["security_totp_secrets"]]
+    return settings.model_copy(update=fill)
+
+
+def _kept_secrets() -> dict[str, str]:
+    path = INSTANCE / "secrets.json"
+    if not path.exists():
+        INSTANCE.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=INSTANCE, delete=False) as file:  # mode 0600
+            json.dump({name: _a_secret() for name in KEPT}, file)
+        with contextlib.suppress(FileExistsError):  # another process was first: its secrets count
+            os.link(file.name, path)
+        os.unlink(file.name)
+    found: dict[str, str] = json.loads(path.read_text())
+    return found
+
+
+def _a_secret() -> str:
+    return secrets.token_urlsafe(48)
+
+
 def load(**given: Any) -> Settings:
     """The settings of this process; `given` wins over the environment. Raises `BadSettings`."""
     try:
@@ -142,7 +200,8 @@ def mistakes_for_serving(settings: Settings) -> list[str]:
             " WEB_HOST to 127.0.0.1, or DEMO to 0."
         )
     if settings.environment == "PRODUCTION" and not settings.demo:
-        mistakes += [*_secret(settings), *_address(settings), *_mail(settings), *_env_file()]
+        mistakes += [*_secret(settings), *_sign_in(settings), *_address(settings)]
+        mistakes += [*_mail(settings), *_env_file()]
     return mistakes
 
 
@@ -164,6 +223,47 @@ def _secret(settings: Settings) -> list[str]:
             ' the output of python -c "import secrets; print(secrets.token_urlsafe(48))".'
         ]
     return []
+
+
+def _sign_in(settings: Settings) -> list[str]:
+    """The secrets of passwords and codes: each there, long enough and of its own (SE18)."""
+    others = {secret.get_secret_value() for secret in [settings.secret_key] if secret}
+    salt = settings.security_password_salt
+    salts = [salt.get_secret_value()] if salt else []
+    mistakes = _unfit("SECURITY_PASSWORD_SALT", salts, others)
+    if settings.totp_roles:
+        codes = [secret for _tag, secret in totp_secrets(settings)]
+        mistakes += _unfit("SECURITY_TOTP_SECRETS", codes, {*others, *salts})
+    return mistakes
+
+
+def _unfit(name: str, given: list[str], others: set[str]) -> list[str]:
+    unfit = EXAMPLE_SECRETS | others
+    if given and all(s not in unfit and len(s.encode()) >= SHORTEST_SECRET for s in given):
+        return []
+    return [
+        f"{name} is missing, shorter than {SHORTEST_SECRET} bytes, an example or another secret"
+        ' again: set it to the output of python -c "import secrets;'
+        ' print(secrets.token_urlsafe(48))".'
+    ]
+
+
+def plain(secret: SecretStr | None) -> str:
+    """The secret itself; nothing where there is none."""
+    return secret.get_secret_value() if secret else ""
+
+
+def totp_secrets(settings: Settings) -> list[tuple[str, str]]:
+    """The keys that seal the secrets of authenticator apps, with their tags: the highest is used.
+
+    `2:new…,1:old…` while they are changed; a single one needs no tag and has 1.
+    """
+    pairs = []
+    for secret in settings.security_totp_secrets:
+        tag, colon, rest = secret.get_secret_value().partition(":")
+        tagged = colon and tag.isdecimal()
+        pairs.append((tag, rest) if tagged else ("1", secret.get_secret_value()))
+    return pairs
 
 
 def _address(settings: Settings) -> list[str]:

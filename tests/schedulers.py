@@ -26,6 +26,8 @@ def environment(url: str, **more: str) -> dict[str, str]:
         "SQLALCHEMY_DATABASE_URI": url,
         "SECRET_KEY": SECRET,
         "LINK_KEYS": "a key of links with thirty-two bytes at least",
+        "SECURITY_PASSWORD_SALT": "a salt of at least thirty-two bytes, for tests",
+        "SECURITY_TOTP_SECRETS": "a key of codes with thirty-two bytes at least",
         "PUBLIC_BASE_URL": "https://training.example.org",
         "TRUSTED_HOSTS": "training.example.org",
         "SCHEDULER_LOCK_PORT": str(free_port()),

@@ -23,6 +23,8 @@ SAFE: dict[str, Any] = {
     "public_base_url": "https://training.example.org",
     "trusted_hosts": "training.example.org",
     "link_keys": "k" * 32,
+    "security_password_salt": "p" * 32,
+    "security_totp_secrets": "t" * 32,
 }
 
 
@@ -187,6 +189,13 @@ def test_safe_settings_serve() -> None:
         ("link_keys", "k" * 32 + "," + "short"),
         ("link_keys", "change-me"),
         ("link_keys", "s" * 32),  # the other secret
+        ("security_password_salt", ""),
+        ("security_password_salt", "p" * 31),
+        ("security_password_salt", "s" * 32),
+        ("security_totp_secrets", ""),
+        ("security_totp_secrets", "2:" + "t" * 31),
+        ("security_totp_secrets", "2:" + "t" * 32 + ",1:change-me"),
+        ("security_totp_secrets", "p" * 32),
     ],
 )
 def test_each_unsafe_setting_is_one_sentence_with_its_cure(setting: str, value: object) -> None:
@@ -276,7 +285,8 @@ def serve(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_an_empty_environment_is_refused_with_a_line_for_each_mistake(tmp_path: Path) -> None:
     done = serve(tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    starts = ["SQLALCHEMY_DATABASE_URI", "SECRET_KEY", "PUBLIC_BASE_URL", "TRUSTED_HOSTS"]
+    starts = ["SQLALCHEMY_DATABASE_URI", "SECRET_KEY", "SECURITY_PASSWORD_SALT"]
+    starts += ["SECURITY_TOTP_SECRETS", "PUBLIC_BASE_URL", "TRUSTED_HOSTS"]
     assert [line.split()[0] for line in done.stderr.splitlines()] == [*starts, "LINK_KEYS"]
 
 
