@@ -48,6 +48,10 @@ def create_app(settings: Settings | None = None, role: str = "web") -> Flask:
         migrate.init_app(app, db, directory=str(MIGRATIONS))
     health.init_app(app)
     cli.init_app(app)
+    if role == "web" and settings.database is not None:
+        from app import web  # the scheduler and the replay do without
+
+        web.init_app(app)
     return app
 
 

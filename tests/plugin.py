@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests import databases, postgres
+from tests import chromium, databases, postgres
 
 POSTGRESQL_URL, FOLDER = "NEXTSEAT_TEST_POSTGRESQL", "NEXTSEAT_TEST_FOLDER"
 HERE = {"postgresql"}  # no test goes without it: where it is missing nothing runs
+if chromium.chromium():
+    HERE.add("browser")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -66,6 +68,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for name, outcomes in sorted(counts.items()):
         told = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
         terminalreporter.write_line(f"{name:12} {told}")
+    if "browser" not in HERE:
+        terminalreporter.write_line(chromium.MISSING, red=True, bold=True)
 
 
 _server = pytest.StashKey[postgres.Server]()
