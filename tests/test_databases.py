@@ -25,7 +25,8 @@ def test_what_a_run_requires_is_there(text: str) -> None:
     plugin.require(text)
 
 
-def test_a_run_that_requires_what_it_lacks_ends_at_once() -> None:
+def test_a_run_that_requires_what_it_lacks_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin, "HERE", {"postgresql"})
     with pytest.raises(pytest.UsageError, match="asks for browser"):
         plugin.require("postgresql,browser")
 
