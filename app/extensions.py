@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import sqlalchemy as sa
 from flask import current_app, has_app_context
 from flask_babel import Babel
-from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
@@ -76,7 +74,6 @@ db = Database(model_class=Base, session_options={"class_": UnitSession})
 migrate = Migrate()
 babel = Babel()
 csrf = CSRFProtect()  # the one mechanism against forged requests (libraries T14)
-limiter = Limiter(get_remote_address)  # 429 (reliability SE16)
 
 if TYPE_CHECKING:
     Model = Base

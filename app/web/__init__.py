@@ -7,7 +7,8 @@ from datetime import timedelta
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app.extensions import csrf, limiter
+from app.extensions import csrf
+from app.limits import limiter
 from app.web import errors, frame, headers, languages, pages, security, sizes, units, whoami
 from config import Settings, plain, with_secrets
 

@@ -19,7 +19,8 @@ from flask_limiter import RateLimitExceeded
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from app.extensions import db, limiter
+from app.extensions import db
+from app.limits import limiter
 from app.models.engine import is_busy
 from app.services.refusals import Refusal
 from app.web import frame

@@ -17,7 +17,8 @@ from sqlalchemy.orm import joinedload
 from wtforms import EmailField, PasswordField
 from wtforms.validators import DataRequired
 
-from app.extensions import db, limiter
+from app.extensions import db
+from app.limits import limiter
 from app.models.user import Role, User, WebAuthn
 from app.web import whoami
 from config import Settings, plain, totp_secrets
