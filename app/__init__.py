@@ -17,7 +17,7 @@ from app.models.engine import database_url
 from app.models.rules import Environment, Rules
 from app.ops import cli, health
 from app.ops.migrating import MIGRATIONS
-from config import Settings, load
+from config import Settings, load, with_secrets
 
 __all__ = ["create_app", "db", "models"]
 
@@ -30,6 +30,8 @@ def create_app(settings: Settings | None = None, role: str = "web") -> Flask:
     `automation.registry.BadAutomationModule`.
     """
     settings = settings or load()
+    if settings.demo or settings.environment == "DEVELOPMENT":
+        settings = with_secrets(settings)  # all processes sign the same links
     app = Flask("app", template_folder="../templates")
     app.extensions["settings"] = settings
     app.extensions["rules"] = rules_from(settings)
@@ -49,9 +51,10 @@ def create_app(settings: Settings | None = None, role: str = "web") -> Flask:
     health.init_app(app)
     cli.init_app(app)
     if role == "web" and settings.database is not None:
-        from app import web  # the scheduler and the replay do without
+        from app import admin, web  # the scheduler and the replay do without
 
         web.init_app(app)
+        admin.init_app(app)
     return app
 
 
