@@ -8,11 +8,30 @@ from flask import Flask
 from flask_admin import Admin
 from flask_admin.theme import Bootstrap4Theme
 
-from app.admin import index, locations
+from app.admin import (
+    enrolments,
+    history,
+    index,
+    locations,
+    persons,
+    practices,
+    training_types,
+    trainings,
+    users,
+)
 from app.admin.frame import GROUPS
 
 # In the order of the menu; `views()` of each gives its tables.
-ROOMS: tuple[Any, ...] = (locations,)
+ROOMS: tuple[Any, ...] = (
+    trainings,
+    enrolments,
+    training_types,
+    locations,
+    history,
+    persons,
+    users,
+    practices,
+)
 
 
 def init_app(app: Flask) -> None:

@@ -16,15 +16,17 @@ templates, forms, acts and transactions are ours:
     def views() -> list[SecureView]:
         return [LocationView(Location, "Locations", "Trainings")]  # model, name, one of GROUPS
 
+It is at `/admin/location/`, its endpoints are `admin_location.index_view`, `.edit_view` and so on.
+
 - **Scope.** `scope()` is the condition that keeps a view within the office's practice; the default
   compares `practice_id`, a model without one overrides it. Whatever is asked for by id (edit,
-  details, delete, act) goes through `get_one`: others' rows and odd ids are 404. `app/admin/office.py`
+  details, delete, act) goes through `get_one`: others' rows and odd ids are 404. `office.py` beside
   says who works here: `practice_id()`, `actor()`, `zone()`, `practice()`.
 - **Saving.** `save(form, row, created, now)` runs in one transaction, the row locked and as it is
-  now; the default is `form.populate_obj(row)`. Call services there. Raise a `Refusal` (`refused_at`
-  maps its code to a field) or wtforms' `ValidationError`: the form comes again with 400 or the
-  refusal's status, nothing is saved. Return a sentence to be the notice. A view whose service locks
-  trainings first sets `locks = False`. `delete(row, now)` likewise.
+  now (a new one isn't added yet); the default populates and adds. Call services there. Raise a
+  `Refusal` (`refused_at` maps its code to a field) or wtforms' `ValidationError`: the form comes
+  again with 400 or the refusal's status, nothing is saved. Return a sentence to be the notice. A
+  view whose service locks trainings first sets `locks = False`. `delete(row, now)` likewise.
 - **Stale edits.** The form carries `stamp(row)`, a digest of what it shows; who saves over a change
   made meanwhile gets 409 and what is there now. A column `version` is counted up.
 - **Acts.** `acts = (Act("pause", _l("Pause"), do, form=WithReason, explains=…, offered=…),)` are
@@ -64,7 +66,6 @@ from flask_admin.helpers import get_redirect_target, is_form_submitted
 from flask_babel import gettext as _
 from flask_security import current_user
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import InstrumentedAttribute
 from wtforms.validators import ValidationError
 
 from app.admin import names, office
@@ -143,6 +144,8 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
     refused_at: ClassVar[dict[str, str]] = {}
 
     def __init__(self, model: Any, name: Any, category: str, **more: Any) -> None:
+        at = model.__name__.lower()
+        more = {"endpoint": f"admin_{at}", "url": at} | more
         super().__init__(model, db, name, category, **more)
 
     # --- whose rows ---
@@ -284,24 +287,28 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
     # --- saving ---
 
     def save(self, form: Any, row: Any, created: bool, now: datetime) -> str | None:
-        """Write what was typed into the row; a sentence to show, or None."""
+        """Write what was typed into the row, add a new one; a sentence to show, or None."""
         form.populate_obj(row)
+        if created:
+            db.session.add(row)
         return None
 
     def stamp(self, row: Any) -> str:
         """A digest of what the form shows of a row."""
-        shown = [_plain(getattr(row, name, None)) for name in self.form_columns or ()]
+        shown = [_plain(self.present(row, name)) for name in self.form_columns or ()]
         text = repr([shown, getattr(row, "version", None)])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+    def present(self, row: Any, name: str) -> Any:
+        """What the row has now where the form has a field of that name."""
+        return getattr(row, name, None)
 
     def _saved(self, form: Any, row: Any, created: bool) -> bool:
         typed = {name: field.data for name, field in form._fields.items()}
         try:
             with write(db.session):
                 if created:
-                    db.session.add(row)
-                    with db.session.no_autoflush:
-                        said = self.save(form, row, True, utcnow())
+                    said = self.save(form, row, True, utcnow())
                 else:
                     if self.locks:
                         locked(db.session(), self.model, row.id)
@@ -310,13 +317,13 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
                     if "version" in self.model.__table__.columns:
                         row.version += 1
                 db.session.flush()
-                called = self.name_of(row)
+                said = said or _("%(name)s is saved.", name=self.name_of(row))
         except (Refusal, ValidationError) as no:
             self._refuse(form, no, typed)
         except IntegrityError:
             self._refuse(form, InUse(_("Another row has this value already.")), typed)
         else:
-            flash(said or _("%(name)s is saved.", name=called), "notice")
+            flash(said, "notice")
             return True
         return False
 
@@ -325,12 +332,9 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
             return
         now = []
         for name, field in form._fields.items():
-            there = getattr(row, name, None)
-            if isinstance(getattr(self.model, name, None), InstrumentedAttribute) and (
-                _plain(there) != _plain(field.data)
-            ):
-                value = self._get_list_value(None, row, name, {}, names.EXPORTED)
-                now.append(f"{field.label.text}: {value}")
+            there = self.present(row, name)
+            if name in (self.form_columns or ()) and _plain(there) != _plain(field.data):
+                now.append(f"{field.label.text}: {names.exported(there)}")
         changed = "; ".join(now) or _("nothing that you changed")
         raise Stale(
             _("Somebody saved this meanwhile. Nothing of yours is saved yet. There is now: ")

@@ -128,3 +128,11 @@ def _exact_enum(_view: Any, value: Enum, _name: str) -> str:
 
 
 EXPORTED: dict[type, Any] = CELLS | {datetime: _exact_instant, Enum: _exact_enum}
+
+
+def exported(value: Any) -> str:
+    """A value as a file has it, and as one reads what changed meanwhile."""
+    for kind, said in EXPORTED.items():
+        if isinstance(value, kind):
+            return str(said(None, value, ""))
+    return str(value)

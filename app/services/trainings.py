@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import sqlalchemy as sa
@@ -321,6 +321,32 @@ def _newest_invitations(session: Session, training_id: int) -> list[int]:
         .order_by(e.invite_date.desc(), e.queue_position.desc())
     )
     return list(session.scalars(newest))
+
+
+def set_cutoff(
+    session: Session, training_id: int, cutoff: timedelta | None, actor: Actor, now: datetime
+) -> list[str]:
+    """How long before the start invitations end; None: as the practice has it (waitlist WD3).
+
+    Later deadlines are cut to the new last moment, and whoever may be invited again is.
+    Raises `NotFound`, `TrainingClosed`.
+    """
+    training = within(actor, locked(session, Training, training_id))
+    if training.invite_cutoff == cutoff:
+        return []
+    if training.cancelled_at or training.archived_at:
+        raise TrainingClosed
+    data = {"from": _length(training.invite_cutoff), "to": _length(cutoff)}
+    training.invite_cutoff = cutoff
+    session.flush()
+    history.note_training(session, training, "cutoff", actor, now, data=data)
+    stand = standing(session, training, now)
+    deadline_changes.cut_to_hard_stop(session, stand, actor, tell=True)
+    return waitlist.refill(session, training, now).invited
+
+
+def _length(cutoff: timedelta | None) -> float | None:
+    return cutoff.total_seconds() if cutoff is not None else None
 
 
 # --- dates ---------------------------------------------------------------------------------------

@@ -1,0 +1,92 @@
+"""The meetings of a training in its form: rows of begin, end and place (libraries A5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_admin.contrib.sqla.fields import QuerySelectField
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from wtforms import BooleanField, FieldList, Form, FormField, HiddenField
+from wtforms.widgets import Select
+
+from app.admin.fields import InstantField, choices_of
+from app.admin.names import name_of
+from app.models import Location, Training, TrainingEvent
+from app.services.trainings import Meeting
+
+SPARE = 1  # empty rows, for those without scripts
+MOST = 60
+
+
+class MeetingForm(Form):
+    """One meeting; without begin and end it is none."""
+
+    id = HiddenField()
+    start_time = InstantField(_l("Begins"))
+    end_time = InstantField(_l("Ends"))
+    location = QuerySelectField(
+        _l("Place"),
+        query_factory=lambda: choices_of(Location),
+        get_label=name_of,
+        allow_blank=True,
+        blank_text=_l("(not set)"),
+        widget=Select(),
+    )
+    gone = BooleanField(_l("Remove"))
+
+
+class Timetable(FieldList):
+    """All meetings of a training; `.meetings()` is what was typed."""
+
+    def __init__(self, label: Any = None, validators: Any = None, **asked: Any) -> None:
+        super().__init__(FormField(MeetingForm), label, validators, max_entries=MOST, **asked)
+
+    def populate_obj(self, obj: Any, name: str) -> None:
+        """Nothing: `trainings.reschedule` moves them."""
+
+    def pre_validate(self, form: Any) -> None:
+        """Each has a begin and an end after it."""
+        for entry in self.entries:
+            one = entry.form
+            if one.gone.data or not typed(one):
+                continue
+            if one.start_time.errors or one.end_time.errors:
+                continue
+            if not one.start_time.data or not one.end_time.data:
+                one.end_time.errors = [_("Say when it begins and when it ends.")]
+                raise ValueError(_("Say of each meeting when it begins and when it ends."))
+            if one.start_time.data >= one.end_time.data:
+                one.end_time.errors = [_("It ends after it begins.")]
+                raise ValueError(_("Each meeting ends after it begins."))
+
+    def meetings(self) -> list[Meeting]:
+        """What the timetable should be."""
+        found = []
+        for entry in self.entries:
+            one = entry.form
+            if one.gone.data or not typed(one):
+                continue
+            place = one.location.data.id if one.location.data else None
+            id_ = int(one.id.data) if (one.id.data or "").isdigit() else None
+            found.append(Meeting(one.start_time.data, one.end_time.data, place, id_))
+        return found
+
+
+def typed(one: Any) -> bool:
+    """Whether a row of the timetable says anything."""
+    return bool(one.id.data or one.start_time.data or one.end_time.data)
+
+
+def as_data(training: Training) -> list[dict[str, Any]]:
+    """The rows of the form for a training that is there, an empty one last."""
+    return [*map(_row, training.events), *({} for _n in range(SPARE))]
+
+
+def _row(event: TrainingEvent) -> dict[str, Any]:
+    return {
+        "id": str(event.id),
+        "start_time": event.start_time,
+        "end_time": event.end_time,
+        "location": event.location,
+    }
