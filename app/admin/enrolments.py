@@ -6,16 +6,14 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from flask_admin.contrib.sqla.fields import QuerySelectField
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import joinedload
 from wtforms import BooleanField, EmailField, TextAreaField
 from wtforms.validators import InputRequired, Length
-from wtforms.widgets import Select
 
 from app.admin import office
 from app.admin.acts import Act, WithReason
-from app.admin.fields import InstantField, choices_of, readable
+from app.admin.fields import InstantField, RowField, choices_of, readable
 from app.admin.filters import Choice, Number
 from app.admin.frame import SecureView
 from app.admin.names import name_of, words
@@ -231,14 +229,13 @@ class EnrolmentView(SecureView):
     column_formatters_export = column_formatters
     form_columns = ("where", "address")
     form_extra_fields = {
-        "where": QuerySelectField(
+        "where": RowField(
             _l("Training"),
             [InputRequired(_l("Choose a training."))],
             query_factory=lambda: choices_of(Training).filter(
                 Training.cancelled_at.is_(None), Training.archived_at.is_(None)
             ),
             get_label=name_of,
-            widget=Select(),
         ),
         "address": EmailField(
             _l("E-mail address of the student"), [InputRequired(_l("Type an address."))]

@@ -15,6 +15,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import joinedload
 from wtforms import DateField, Field, IntegerField, SelectField, StringField, TextAreaField
+from wtforms.fields.choices import Choice, SelectChoice
 from wtforms.validators import InputRequired, Length, NumberRange, ValidationError
 from wtforms.widgets import DateTimeLocalInput, Select, TextInput
 
@@ -25,6 +26,7 @@ from app.services.intervals import parse_interval, show_interval
 from app.services.refusals import Refusal
 
 LARGEST = 2**31 - 1
+LANGUAGES = (SelectChoice("en", "English"), SelectChoice("nl", "Nederlands"))
 TYPED = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S")
 
 
@@ -99,9 +101,9 @@ class ChoiceField(SelectField):
     def __init__(self, label: Any = None, validators: Any = None, **asked: Any) -> None:
         self._members: type[Enum] = asked.pop("members")
         self._blank = bool(asked.pop("allow_blank", False))
-        choices = [(member.name, words(member)) for member in self._members]
+        choices = [SelectChoice(member.name, words(member)) for member in self._members]
         if self._blank:
-            choices.insert(0, ("", _l("(not set)")))
+            choices.insert(0, SelectChoice("", _l("(not set)")))
         super().__init__(label, validators, choices=choices, coerce=self._member, **asked)
 
     def _member(self, value: Any) -> Enum | None:
@@ -115,14 +117,34 @@ class ChoiceField(SelectField):
             raise ValueError(str(_("Not a valid choice"))) from None
 
     def iter_choices(self) -> Any:
-        """(name, words, selected, attributes) of each."""
-        for name, label in self.choices:
-            yield name, label, self._member(name) == self.data, {}
+        """Each, the present one selected."""
+        for one in self.choices:
+            yield Choice(one.value, one.label, self._member(one.value) == self.data, {})
 
     def pre_validate(self, form: Any) -> None:
         """Only what is listed."""
         if self.data is None and not self._blank:
             raise ValidationError(self.gettext("Not a valid choice."))
+
+
+class RowField(QuerySelectField):
+    """One row of a table, by its name."""
+
+    widget = Select()
+
+    def iter_choices(self) -> Any:
+        """As WTForms wants them now."""
+        return (Choice(*one) for one in super().iter_choices())
+
+
+class RowsField(QuerySelectMultipleField):
+    """Several rows of a table."""
+
+    widget = Select(multiple=True)
+
+    def iter_choices(self) -> Any:
+        """As WTForms wants them now."""
+        return (Choice(*one) for one in super().iter_choices())
 
 
 def readable(_form: Any, field: Any) -> None:
@@ -154,9 +176,9 @@ class Converter(AdminModelConverter):
         asked.setdefault("query_factory", lambda: choices_of(remote_model))
         asked.setdefault("get_label", name_of)
         if multiple:
-            return QuerySelectMultipleField(widget=Select(multiple=True), **asked)
+            return RowsField(**asked)
         asked.setdefault("blank_text", _l("(not set)"))
-        return QuerySelectField(widget=Select(), **asked)
+        return RowField(**asked)
 
     @converts("String")
     def conv_String(self, column: Any, field_args: Any, **_more: Any) -> Field:

@@ -54,6 +54,7 @@ It is at `/admin/location/`, its endpoints are `admin_location.index_view`, `.ed
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -62,7 +63,7 @@ from flask import abort, flash, redirect, request, url_for
 from flask_admin import AdminIndexView
 from flask_admin.base import BaseView, expose
 from flask_admin.contrib.sqla import ModelView
-from flask_admin.helpers import get_redirect_target, is_form_submitted
+from flask_admin.helpers import is_form_submitted
 from flask_babel import gettext as _
 from flask_security import current_user
 from sqlalchemy.exc import IntegrityError
@@ -80,6 +81,7 @@ from app.services.locks import locked
 from app.services.refusals import Refusal
 
 GROUPS = ("Trainings", "People", "Automation", "Letters", "System")
+OWN_PAGE = re.compile(r"/admin/[\w/?=&%.+-]*", re.ASCII)
 
 
 class Stale(Refusal):
@@ -217,7 +219,8 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
 
     def back(self) -> str:
         """Where the page was opened from: an own list, never a foreign address."""
-        return get_redirect_target() or self.get_url(".index_view")
+        asked = request.values.get("url", "")
+        return asked if OWN_PAGE.fullmatch(asked) else self.get_url(".index_view")
 
     # exposed again: our transactions, our statuses, one notice
     @expose("/new/", methods=("GET", "POST"))

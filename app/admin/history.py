@@ -100,11 +100,8 @@ def _name_all(rows: list[Any]) -> None:
     trainings = {row.training_id for row in rows}
     students = {row.student_id for row in rows if row.student_id}
     users = {int(row.actor[5:]) for row in rows if row.actor.startswith("user:")}
-    named = dict(
-        session.execute(sa.select(Training.id, Training.name).where(Training.id.in_(trainings)))
-        .tuples()
-        .all()
-    )
+    called = sa.select(Training.id, Training.name).where(Training.id.in_(trainings))
+    named = {row.id: row.name for row in session.execute(called)}
     asked = sa.select(Student).where(Student.id.in_(students)).options(joinedload(Student.user))
     people = {s.id: name_of(s) for s in session.scalars(asked)} if students else {}
     staff = {}

@@ -10,11 +10,12 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import joinedload
 from wtforms import DateField, EmailField, SelectField, StringField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length, Optional
 
 from app.admin import office
 from app.admin.acts import Act
-from app.admin.fields import readable
+from app.admin.fields import LANGUAGES, readable
 from app.admin.filters import Choice
 from app.admin.frame import SecureView
 from app.admin.letters import invite_to_sign_in
@@ -43,7 +44,7 @@ def fields_of_person() -> dict[str, Any]:
         ),
         "birthday": DateField(_l("Birthday"), [Optional()]),
         "language": SelectField(
-            _l("Language"), choices=[("", _l("(not set)")), ("en", "English"), ("nl", "Nederlands")]
+            _l("Language"), choices=[SelectChoice("", _l("(not set)")), *LANGUAGES]
         ),
     }
 

@@ -8,8 +8,10 @@ from zoneinfo import available_timezones
 import sqlalchemy as sa
 from flask_babel import lazy_gettext as _l
 from wtforms import SelectField
+from wtforms.fields.choices import SelectChoice
 
 from app.admin import office
+from app.admin.fields import LANGUAGES
 from app.admin.frame import SecureView
 from app.models import Practice
 from app.services.students import valid_address
@@ -45,9 +47,11 @@ class PracticeView(SecureView):
 
     def scaffold_form(self) -> Any:
         """Zones and languages are chosen."""
+        names = [*sorted(z for z in available_timezones() if "/" in z), "UTC"]
+        zones = [SelectChoice(name) for name in names]
         self.form_args = self.form_args | {
-            "timezone": {"choices": sorted(z for z in available_timezones() if "/" in z) + ["UTC"]},
-            "language": {"choices": [("en", "English"), ("nl", "Nederlands")]},
+            "timezone": {"choices": zones},
+            "language": {"choices": list(LANGUAGES)},
         }
         return super().scaffold_form()
 

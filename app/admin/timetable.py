@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_admin.contrib.sqla.fields import QuerySelectField
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField, FieldList, Form, FormField, HiddenField
-from wtforms.widgets import Select
 
-from app.admin.fields import InstantField, choices_of
+from app.admin.fields import InstantField, RowField, choices_of
 from app.admin.names import name_of
 from app.models import Location, Training, TrainingEvent
 from app.services.trainings import Meeting
@@ -25,13 +23,12 @@ class MeetingForm(Form):
     id = HiddenField()
     start_time = InstantField(_l("Begins"))
     end_time = InstantField(_l("Ends"))
-    location = QuerySelectField(
+    location = RowField(
         _l("Place"),
         query_factory=lambda: choices_of(Location),
         get_label=name_of,
         allow_blank=True,
         blank_text=_l("(not set)"),
-        widget=Select(),
     )
     gone = BooleanField(_l("Remove"))
 

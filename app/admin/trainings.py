@@ -6,18 +6,17 @@ from datetime import datetime
 from typing import Any
 
 from flask import url_for
-from flask_admin.contrib.sqla.fields import QuerySelectMultipleField
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 from sqlalchemy.orm import joinedload, selectinload
 from wtforms import BooleanField, IntegerField, RadioField, TextAreaField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length, NumberRange, Optional
-from wtforms.widgets import Select
 
 from app.admin import office
 from app.admin.acts import Act, WithReason
-from app.admin.fields import choices_of, readable
+from app.admin.fields import RowsField, choices_of, readable
 from app.admin.frame import SecureView
 from app.admin.names import badge, name_of
 from app.admin.timetable import Timetable, as_data
@@ -29,6 +28,8 @@ from app.services import overrides, plan, trainings, waitlist, why
 from app.services.trainings import BelowTakenChoice
 
 LATEST = 40  # decisions on the details page
+WITHDRAW = _l("Withdraw the newest invitations")
+OVERBOOK = _l("Stay overbooked; nobody new until it fits")
 
 
 class HowMany(WithReason):
@@ -219,11 +220,10 @@ class TrainingView(SecureView):
         "active": {"description": _l("Students can book, and whoever waits is invited.")},
     }
     form_extra_fields = {
-        "teachers": QuerySelectMultipleField(
+        "teachers": RowsField(
             _l("Trainers"),
             query_factory=lambda: choices_of(Trainer),
             get_label=name_of,
-            widget=Select(multiple=True),
             description=_l("Hold Ctrl or ⌘ to choose several."),
         ),
         "timetable": Timetable(_l("Meetings")),
@@ -232,8 +232,12 @@ class TrainingView(SecureView):
             _l("Fewer places than are taken"),
             [Optional()],
             choices=[
-                (BelowTakenChoice.WITHDRAW.value, _l("Withdraw the newest invitations")),
-                (BelowTakenChoice.OVERBOOK.value, _l("Stay overbooked; nobody new until it fits")),
+                SelectChoice(
+                    BelowTakenChoice.WITHDRAW.value, _l("Withdraw the newest invitations")
+                ),
+                SelectChoice(
+                    BelowTakenChoice.OVERBOOK.value, _l("Stay overbooked; nobody new until it fits")
+                ),
             ],
         ),
         "reason": TextAreaField(

@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import joinedload, selectinload
 from wtforms import EmailField, SelectMultipleField, StringField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length
 from wtforms.widgets import CheckboxInput, ListWidget
 
@@ -181,7 +182,7 @@ class UserView(SecureView):
         "last_name": StringField(_l("Last name"), [Length(max=100), readable]),
         "held": SelectMultipleField(
             _l("Roles"),
-            choices=list(ROLE_WORDS.items()),
+            choices=[SelectChoice(name, said) for name, said in ROLE_WORDS.items()],
             widget=ListWidget(prefix_label=False),
             option_widget=CheckboxInput(),
         ),
@@ -261,12 +262,12 @@ class RoleView(SecureView):
         """Rows with their numbers, in one further statement."""
         count, rows = super().get_list(*asked, **more)
         ours = (
-            sa.select(roles_users.c.role_id, sa.func.count())
+            sa.select(roles_users.c.role_id, sa.func.count().label("number"))
             .join(User, User.id == roles_users.c.user_id)
             .where(User.practice_id == office.practice_id(), User.active)
             .group_by(roles_users.c.role_id)
         )
-        held: dict[int, int] = dict(db.session.execute(ours).tuples().all())
+        held = {row.role_id: row.number for row in db.session.execute(ours)}
         for row in rows:
             row.holders = held.get(row.id, 0)
         return count, rows
