@@ -74,6 +74,18 @@ def entry(facts: Facts, sender: str, domain: str) -> Entry | None:
     return Entry(made.to_ical(), str(made["method"]))
 
 
+def published(facts: Facts, sender: str, domain: str) -> bytes | None:
+    """The same entries as a file to keep, which asks nobody for an answer (RFC 5546 3.2.1)."""
+    made = entry(facts, sender, domain)
+    if made is None:
+        return None
+    file = Calendar.from_ical(made.ical)
+    file["method"] = vText("PUBLISH")
+    for event in file.walk("VEVENT"):
+        del event["attendee"]
+    return bytes(file.to_ical())
+
+
 def _status(facts: Facts) -> str | None:
     status = STATUS.get(facts.row.kind)
     waits = facts.seat is not None and not facts.to_trainer and facts.seat.status is not ENROLLED

@@ -9,7 +9,19 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.extensions import csrf
 from app.limits import limiter
-from app.web import errors, frame, headers, languages, pages, security, sizes, units, whoami
+from app.web import (
+    catalogue,
+    errors,
+    frame,
+    headers,
+    languages,
+    my_trainings,
+    pages,
+    security,
+    sizes,
+    units,
+    whoami,
+)
 from config import Settings, plain, with_secrets
 
 
@@ -32,7 +44,7 @@ def init_app(app: Flask) -> None:
     security.init_app(app, settings)
     whoami.init_app(app)
     frame.init_app(app)
-    for room in (pages,):
+    for room in (pages, catalogue, my_trainings):
         app.register_blueprint(room.bp)
 
 

@@ -20,10 +20,13 @@ OPEN = {
     "pages.privacy",
     "pages.help_page",
     "pages.favicon",
+    "catalogue.index",  # unless PUBLIC_CATALOGUE is off
+    "catalogue.show",
     "security.login",
     "security.logout",  # signs nobody out
 }
-SAMPLES: dict[str, Any] = {"int": 1, "string": "x", "uuid": "x", "path": "x", "default": "x"}
+NOBODYS = "00000000-0000-0000-0000-000000000000"
+SAMPLES: dict[str, Any] = {"int": 1, "string": "x", "uuid": NOBODYS, "path": "x", "default": "x"}
 
 
 def address(rule: Rule) -> str:
