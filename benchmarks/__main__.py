@@ -12,7 +12,18 @@ from benchmarks.cases import HEAD, Case, report
 from tests import databases, postgres
 from tests.plugin import FOLDER, POSTGRESQL_URL
 
-NAMES = ("renew", "dispatch", "expiry_storm", "fill", "outbox", "latency", "idle", "replay")
+NAMES = (
+    "renew",
+    "dispatch",
+    "expiry_storm",
+    "fill",
+    "outbox",
+    "latency",
+    "idle",
+    "replay",
+    "answers",
+    "one_seat",
+)
 
 
 def main() -> int:

@@ -76,16 +76,22 @@ class Wording:
 
 
 def compose(
-    session: Session, rows: Sequence[Outbox], settings: Settings, now: datetime
+    session: Session,
+    rows: Sequence[Outbox],
+    settings: Settings,
+    now: datetime,
+    *,
+    mint: bool = True,
 ) -> dict[int, Letter | Untrue | Unrenderable]:
     """Each row's letter by its id, or why there is none; never raises for one row.
 
     A constant number of statements. May insert tokens in the caller's transaction; never commits.
+    With `mint` off nothing is written: who only looks makes no link valid.
     """
     found = letter_facts.gather(session, rows, now)
     desk = _Desk(settings, now, _own_texts(session, found.values()))
     made = {id_: desk.letter(facts) for id_, facts in found.items()}
-    if desk.tickets:
+    if desk.tickets and mint:
         links.mint_many(session, desk.tickets, desk.keys, now)
     return made
 

@@ -191,10 +191,14 @@ class ToFiles:
 
     def send(self, envelope: Envelope) -> None:
         """Write the whole file or none: whoever watches the folder never sees half a letter."""
-        name = f"{envelope.created_at:%Y%m%dT%H%M%S}-{envelope.id:010d}-{envelope.kind}.eml"
-        unfinished = self.folder / f".{name}.{threading.get_ident()}"
+        path = self.path_of(envelope)
+        unfinished = self.folder / f".{path.name}.{threading.get_ident()}"
         unfinished.write_bytes(envelope.content)
-        unfinished.replace(self.folder / name)
+        unfinished.replace(path)
+
+    def path_of(self, row: Any) -> Path:
+        """The file of a letter; `row` is an envelope or its row in the outbox."""
+        return self.folder / f"{row.created_at:%Y%m%dT%H%M%S}-{row.id:010d}-{row.kind}.eml"
 
 
 @dataclass(frozen=True)

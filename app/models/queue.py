@@ -164,6 +164,11 @@ def mail_allowed() -> ColumnElement[bool]:
     return sa.and_(wanted, User.undeliverable_at.is_(None), User.erased_at.is_(None))
 
 
+def reminders_wanted() -> ColumnElement[bool]:
+    """Letters that one can do without: reminders, digests, greetings (people PS10)."""
+    return sa.func.coalesce(UserSettings.msg_reminders, sa.true())
+
+
 def invitations_since(
     student_id: int | sa.SQLColumnExpression[int], since: datetime | ColumnElement[datetime]
 ) -> sa.ScalarSelect[int]:

@@ -91,6 +91,7 @@ class UserSettings(Model):
 
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"), primary_key=True)
     msg_transactional_emails: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
+    msg_reminders: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
     msg_last_min_spots: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
     msg_sms: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
     msg_push: Mapped[bool] = mapped_column(default=False, server_default=sa.false())

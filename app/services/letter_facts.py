@@ -38,6 +38,7 @@ from app.models.enrolment_history import EnrolmentHistory
 from app.models.outbox import Outbox
 from app.models.person import PersonStatus, Student, Trainer
 from app.models.practice import Practice
+from app.models.queue import reminders_wanted
 from app.models.training import (
     AssignmentStatus,
     Location,
@@ -91,6 +92,7 @@ class Person(NamedTuple):
     undeliverable_at: datetime | None
     erased_at: datetime | None
     wants_mail: bool
+    wants_reminders: bool
     language: str | None
 
     @property
@@ -273,6 +275,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "undelivered_trainer": (_in(INVITED, EXPIRED), _same_invitation),
 }
 TO_THE_OFFICE_TOO = ("undelivered_trainer",)  # whose readers need not teach
+ONE_CAN_DO_WITHOUT = ("reminder_student",)  # and each says how (people PS10)
 NAMES_ATTENDEES = ("reminder_trainer",)
 
 
@@ -317,7 +320,7 @@ class _About:
             yield "erased"
         if reader.undeliverable_at:
             yield "undeliverable"
-        if not reader.wants_mail:
+        if not reader.wants_mail or (kind in ONE_CAN_DO_WITHOUT and not reader.wants_reminders):
             yield "opted out"
         pair = (facts.course.id, reader.id)
         if facts.to_trainer and kind not in TO_THE_OFFICE_TOO and pair not in self.teachers:
@@ -568,6 +571,7 @@ PERSON: tuple[Any, ...] = (
     User.undeliverable_at,
     User.erased_at,
     sa.func.coalesce(UserSettings.msg_transactional_emails, sa.true()),
+    reminders_wanted(),
     UserSettings.language,
 )
 

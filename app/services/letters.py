@@ -19,7 +19,7 @@ from app.models.bulk import among, dialect_of, given, insert_rows, random_uuid, 
 from app.models.enrolment import ENROLLED, TrainingEnroll
 from app.models.outbox import Outbox, OutboxState
 from app.models.person import PersonStatus, Student, Trainer
-from app.models.queue import mail_allowed
+from app.models.queue import mail_allowed, reminders_wanted
 from app.models.training import AssignmentStatus, Training, TrainingTrainer
 from app.models.user import Role, TrainerLetters, User, UserSettings, roles_users
 from app.services.occurrence import Occurrence
@@ -264,7 +264,8 @@ def _reminders(dialect: str, to_students: bool) -> Any:
     if to_students:
         enrolled = sa.select(e).where(e.training_id == this, e.status == ENROLLED)
         about = {"enrolment_id": e.id, "invite_no": e.invite_no, "sequence": e.ical_sequence}
-        rows = _rows(_students_of(enrolled), "", about, e.uuid, e.invite_no, occasion)
+        readers = _students_of(enrolled).where(reminders_wanted())
+        rows = _rows(readers, "", about, e.uuid, e.invite_no, occasion)
     else:
         taught = sa.select(Training).where(Training.id == this)
         subject = sa.literal("training-") + sa.cast(Training.id, sa.String)

@@ -137,13 +137,28 @@ def find(session: Session, token: str, purpose: str, now: datetime) -> LinkToken
 
     One statement whatever was typed, so that malformed, forged, unknown and foreign look the same.
     """
-    asked = {
-        "digest": _digest(_read(token)),
-        "purpose": purpose,
-        "since": now - VALID_FOR,
-    }
+    asked = _asked(token, [purpose], now)
     found: LinkToken | None = session.scalars(_known(), asked).one_or_none()
     return found
+
+
+def asked_for(token: str, page: str, now: datetime) -> dict[str, Any]:
+    """The parameters of `is_genuine` for a token that came to that page."""
+    return _asked(token, [purpose for purpose, path in PATHS.items() if path == page], now)
+
+
+def _asked(token: str, purposes: list[str], now: datetime) -> dict[str, Any]:
+    return {"digest": _digest(_read(token)), "purposes": purposes, "since": now - VALID_FOR}
+
+
+def is_genuine() -> sa.ColumnElement[bool]:
+    """Of a token joined with its reader: known, for this purpose, not too old, nobody erased."""
+    return sa.and_(
+        LinkToken.digest == sa.bindparam("digest", type_=sa.String),
+        LinkToken.purpose.in_(sa.bindparam("purposes", type_=sa.String, expanding=True)),
+        LinkToken.created_at > sa.bindparam("since", type_=UtcDateTime()),
+        User.erased_at.is_(None),
+    )
 
 
 @cache
@@ -151,12 +166,7 @@ def _known() -> sa.Select[Any]:
     return (
         sa.select(LinkToken)
         .join(User, User.id == LinkToken.user_id)
-        .where(
-            LinkToken.digest == sa.bindparam("digest", type_=sa.String),
-            LinkToken.purpose == sa.bindparam("purpose", type_=sa.String),
-            LinkToken.created_at > sa.bindparam("since", type_=UtcDateTime()),
-            User.erased_at.is_(None),
-        )
+        .where(is_genuine())
         .execution_options(populate_existing=True)
     )
 
@@ -189,14 +199,6 @@ class AddressBook:
     def link(self, purpose: str, token: str) -> str:
         """The page of a token."""
         return f"{self._root}/{PATHS[purpose]}/{token}"
-
-    def my_training(self, uuid: str) -> str:
-        """A student's own page of an enrolment; needs signing in."""
-        return f"{self._root}/me/trainings/{uuid}"
-
-    def for_trainers(self, training_id: int) -> str:
-        """A trainer's page of a training; needs signing in."""
-        return f"{self._root}/trainer/trainings/{training_id}"
 
     @property
     def _root(self) -> str:

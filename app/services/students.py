@@ -22,7 +22,7 @@ from app.models.training import Training
 from app.models.user import User, UserSettings
 from app.services import enrolments, history, invitations, letters, links, waitlist
 from app.services.actors import Actor
-from app.services.locks import locked_trainings
+from app.services.locks import locked, locked_trainings
 from app.services.refusals import Refusal
 from app.services.scope import require_student_of
 
@@ -98,6 +98,12 @@ def opt_in(session: Session, student: Student, now: datetime) -> list[str]:
     trainings = _trainings_of(session, _everywhere(session, student.user), WAITLIST)
     _settings(session, student.user).msg_transactional_emails = True
     return _refill_all(session, trainings, now)
+
+
+def want_reminders(session: Session, user_id: int, wanted: bool) -> None:
+    """Letters that one can do without come, or come no more (people PS10). Twice is once."""
+    user = locked(session, User, user_id)  # of two clicks at once one writes the row
+    _settings(session, user).msg_reminders = wanted
 
 
 def change_address(session: Session, student: Student, email: str, now: datetime) -> list[str]:

@@ -61,6 +61,7 @@ EVENTS = {
     "unskipped": _l("no longer passed over"),
     "planned": _l("invitation planned, place held"),
     "plan-dropped": _l("planned invitation dropped"),
+    "interest-confirmed": _l("said that they still wait"),
     "deadline-changed": _l("time to answer changed"),
     "student-inactive": _l("account switched off"),
     "student-active": _l("account active again"),

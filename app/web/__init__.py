@@ -14,7 +14,10 @@ from app.web import (
     errors,
     frame,
     headers,
+    invitations,
     languages,
+    letterbox,
+    masking,
     my_trainings,
     pages,
     security,
@@ -34,6 +37,7 @@ def init_app(app: Flask) -> None:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
         )
+    masking.init_app(app)
     headers.init_app(app)
     errors.init_app(app)
     sizes.init_app(app)
@@ -44,7 +48,7 @@ def init_app(app: Flask) -> None:
     security.init_app(app, settings)
     whoami.init_app(app)
     frame.init_app(app)
-    for room in (pages, catalogue, my_trainings):
+    for room in (pages, catalogue, my_trainings, invitations, letterbox):
         app.register_blueprint(room.bp)
 
 
@@ -57,6 +61,7 @@ def _configure(app: Flask, settings: Settings) -> None:
         SESSION_COOKIE_SECURE=secure,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False,  # only what changed is sent again
         PERMANENT_SESSION_LIFETIME=timedelta(hours=12),
         WTF_CSRF_TIME_LIMIT=8 * 3600,
         RATELIMIT_STORAGE_URI=settings.ratelimit_storage_uri,

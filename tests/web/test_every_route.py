@@ -22,6 +22,15 @@ OPEN = {
     "pages.favicon",
     "catalogue.index",  # unless PUBLIC_CATALOGUE is off
     "catalogue.show",
+    # Their token is the authority (people PI1): without a genuine one they answer 410 or 400.
+    "invitations.show",
+    "invitations.answer",
+    "invitations.show_waitlist",
+    "invitations.answer_waitlist",
+    "invitations.unsubscribe",
+    # The demo and DEVELOPMENT alone; elsewhere 404 (people PF4).
+    "letterbox.index",
+    "letterbox.show",
     "security.login",
     "security.logout",  # signs nobody out
 }
