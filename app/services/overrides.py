@@ -11,7 +11,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
 
-from app.models.enrolment import WAITLIST, TrainingEnroll
+from app.models.enrolment import TAKING, WAITLIST, TrainingEnroll
 from app.models.queue import standing
 from app.models.training import Training
 from app.services import history, waitlist
@@ -34,6 +34,13 @@ class NotAhead(Refusal):
 
     code, status = "not_ahead", 400
     sentence = _l("Give a moment that is still to come.")
+
+
+class HasNoPlace(Refusal):
+    """Who neither has a place nor is offered one pays nothing."""
+
+    code = "has_no_place"
+    sentence = _l("This student has no place to pay for.")
 
 
 def skip(
@@ -85,6 +92,7 @@ def _passing(
     if (enrolment.skipped, enrolment.not_before) == (skipped, not_before):
         return training
     enrolment.skipped, enrolment.not_before = skipped, not_before
+    enrolment.version += 1
     data = {"until": not_before.isoformat()} if not_before else None
     history.note(session, enrolment, event, actor, now, note=note, data=data)
     return training
@@ -171,3 +179,26 @@ def _change_kept(
     training.seats_kept += count if event == "kept" else -count
     data: dict[str, Any] = {"count": count, "kept": training.seats_kept}
     history.note_training(session, training, event, actor, now, note=note, data=data)
+
+
+def mark_paid(
+    session: Session, enrolment: TrainingEnroll, paid: bool, actor: Actor, now: datetime
+) -> None:
+    """Note that someone with a place, or offered one, has paid, or has not after all (people PT3).
+
+    Twice is once. Raises `NotFound`, `HasNoPlace`.
+    """
+    within(actor, locked(session, Training, enrolment.training_id))
+    reread(session, enrolment)
+    if enrolment.status not in TAKING:
+        raise HasNoPlace
+    if enrolment.paid is not paid:
+        enrolment.paid = paid
+        enrolment.version += 1
+        history.note(session, enrolment, "paid" if paid else "unpaid", actor, now)
+
+
+def note_export(session: Session, training_id: int, actor: Actor, now: datetime) -> None:
+    """Somebody takes the list of attendees away: who did stays in the history (people PT5)."""
+    training = within(actor, locked(session, Training, training_id))
+    history.note_training(session, training, "exported", actor, now)

@@ -77,6 +77,9 @@ EVENTS = {
     "released": _l("kept places released"),
     "undelivered": _l("letter not delivered"),
     "kept-used": _l("a kept place given to someone"),
+    "paid": _l("paid"),
+    "unpaid": _l("payment taken back"),
+    "exported": _l("list of attendees downloaded"),
 }
 
 ENDS_IN_TIME = ("accepted", "declined", "expired")  # how long it took says a lot

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.services import overrides, waitlist
+from app.services.actors import staff
 from app.services.overrides import NoSuchPlaces, NotAhead
 from app.services.refusals import NotFound, ReasonNeeded
 from tests.cast import DAY, HOUR, NOON, REASON, Cast
@@ -236,3 +237,34 @@ def test_ending_an_invitation_may_keep_the_place(cast: Cast) -> None:  # WO3 at 
     waitlist.deinvite(cast.session, ben, cast.max, NOON, REASON, keep_place=True)
     assert cast.statuses(ben, cleo) == ["waitlist-invite-expired", "waitlist"]
     assert cast.ledger() == (0, 1, 0)
+
+
+# --- paid ----------------------------------------------------------------------------------------
+
+
+def test_whoever_has_a_place_is_marked_as_paid_and_not_paid_once_each(cast: Cast) -> None:
+    ada = cast.enrol("Ada")
+    for paid in (True, True, False, False):
+        overrides.mark_paid(cast.session, ada, paid, cast.max, NOON)
+    assert not ada.paid
+    assert cast.history() == ["enrolled", "paid", "unpaid"]
+
+
+def test_who_waits_pays_nothing(cast: Cast) -> None:
+    (ben,) = cast.line("Ben")
+    with pytest.raises(overrides.HasNoPlace):
+        overrides.mark_paid(cast.session, ben, True, cast.max, NOON)
+
+
+def test_another_practice_marks_nobody_and_takes_no_list_away(cast: Cast) -> None:
+    ada, stranger = cast.enrol("Ada"), staff(cast.user("Mallory").id, [])
+    with pytest.raises(NotFound):
+        overrides.mark_paid(cast.session, ada, True, stranger, NOON)
+    with pytest.raises(NotFound):
+        overrides.note_export(cast.session, cast.pottery.id, stranger, NOON)
+    assert cast.history() == ["enrolled"]
+
+
+def test_whoever_takes_the_list_away_stands_in_the_history(cast: Cast) -> None:
+    overrides.note_export(cast.session, cast.pottery.id, cast.max, NOON)
+    assert cast.last_event("exported").actor == cast.max.name
