@@ -22,6 +22,9 @@ from app.web import (
     pages,
     security,
     sizes,
+    trainer,
+    trainer_acts,
+    trainer_list,
     units,
     whoami,
 )
@@ -48,7 +51,16 @@ def init_app(app: Flask) -> None:
     security.init_app(app, settings)
     whoami.init_app(app)
     frame.init_app(app)
-    for room in (pages, catalogue, my_trainings, invitations, letterbox):
+    for room in (
+        pages,
+        catalogue,
+        my_trainings,
+        invitations,
+        letterbox,
+        trainer,
+        trainer_acts,
+        trainer_list,
+    ):
         app.register_blueprint(room.bp)
 
 
