@@ -127,10 +127,27 @@ class ChoiceField(SelectField):
             raise ValidationError(self.gettext("Not a valid choice."))
 
 
+class WholeNumber(IntegerField):
+    """A number that the database can hold."""
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Read what was typed."""
+        super().process_formdata(valuelist)
+        if self.data is not None and abs(self.data) > LARGEST:
+            self.data = None
+            raise ValueError(_("This number is too large."))
+
+
 class RowField(QuerySelectField):
     """One row of a table, by its name."""
 
     widget = Select()
+
+    def pre_validate(self, form: Any) -> None:
+        """What is none of the choices is refused, not read as nothing."""
+        super().pre_validate(form)
+        if self.data is None and self._formdata is not None:
+            raise ValidationError(_("Not a valid choice."))
 
     def iter_choices(self) -> Any:
         """As WTForms wants them now."""
@@ -204,7 +221,7 @@ class Converter(AdminModelConverter):
         ranged = any(isinstance(v, NumberRange) for v in field_args["validators"])
         if not ranged:
             field_args["validators"].append(NumberRange(-LARGEST - 1, LARGEST))
-        return IntegerField(**field_args)
+        return WholeNumber(**field_args)
 
     @converts("Interval")
     def convert_interval(self, field_args: Any, **_more: Any) -> Field:

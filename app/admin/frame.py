@@ -63,6 +63,7 @@ from flask import abort, flash, redirect, request, url_for
 from flask_admin import AdminIndexView
 from flask_admin.base import BaseView, expose
 from flask_admin.contrib.sqla import ModelView
+from flask_admin.form import BaseForm
 from flask_admin.helpers import is_form_submitted
 from flask_babel import gettext as _
 from flask_security import current_user
@@ -149,6 +150,10 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
         at = model.__name__.lower()
         more = {"endpoint": f"admin_{at}", "url": at} | more
         super().__init__(model, db, name, category, **more)
+
+    def scaffold_form(self) -> Any:
+        """Exactly `form_columns`: Flask-Admin takes none for all."""
+        return super().scaffold_form() if self.form_columns else type("NoForm", (BaseForm,), {})
 
     # --- whose rows ---
 

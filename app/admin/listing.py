@@ -51,6 +51,15 @@ class Listing:
         g.admin_page = page if count else 0
         return count, rows
 
+    def export_url(self: Any) -> str:
+        """Where the same rows are a file."""
+        kept = {
+            name: value
+            for name, value in request.args.items()
+            if name in ("search", "sort", "desc") or name.startswith("flt")
+        }
+        return str(self.get_url(".export", export_type="csv", **kept))
+
     def shown_page(self) -> int:
         """The page that is shown, from 0."""
         return int(g.get("admin_page") or 0)

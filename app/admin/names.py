@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.admin import office
-from app.extensions import Base
+from app.extensions import Model
 from app.models import Student, Trainer, TrainingEnroll, TrainingEvent, TrainingTrainer, User
 from app.models.enrolment import EnrolmentStatus
 from app.services.intervals import show_interval
@@ -99,7 +99,7 @@ def _enum(_view: Any, value: Enum, _name: str) -> Markup | str:
     return words(value)
 
 
-def _row(_view: Any, value: Base, _name: str) -> str:
+def _row(_view: Any, value: Model, _name: str) -> str:
     return name_of(value)
 
 
@@ -114,7 +114,7 @@ CELLS: dict[type, Any] = {
     date: _date,
     timedelta: _interval,
     Enum: _enum,
-    Base: _row,
+    Model: _row,
     list: _several,
 }
 

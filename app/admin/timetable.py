@@ -42,20 +42,12 @@ class Timetable(FieldList):
     def populate_obj(self, obj: Any, name: str) -> None:
         """Nothing: `trainings.reschedule` moves them."""
 
-    def pre_validate(self, form: Any) -> None:
-        """Each has a begin and an end after it."""
-        for entry in self.entries:
-            one = entry.form
-            if one.gone.data or not typed(one):
-                continue
-            if one.start_time.errors or one.end_time.errors:
-                continue
-            if not one.start_time.data or not one.end_time.data:
-                one.end_time.errors = [_("Say when it begins and when it ends.")]
-                raise ValueError(_("Say of each meeting when it begins and when it ends."))
-            if one.start_time.data >= one.end_time.data:
-                one.end_time.errors = [_("It ends after it begins.")]
-                raise ValueError(_("Each meeting ends after it begins."))
+    def validate(self, form: Any, extra_validators: Any = ()) -> bool:
+        """Each has a begin and an end after it; all that is wrong reads as sentences."""
+        super().validate(form, extra_validators)
+        wrong = [said for entry in self.entries for f in entry.form for said in f.errors]
+        self.errors = wrong or [said for entry in self.entries for said in _mistakes(entry.form)]
+        return not self.errors
 
     def meetings(self) -> list[Meeting]:
         """What the timetable should be."""
@@ -87,3 +79,13 @@ def _row(event: TrainingEvent) -> dict[str, Any]:
         "end_time": event.end_time,
         "location": event.location,
     }
+
+
+def _mistakes(one: Any) -> list[str]:
+    if one.gone.data or not typed(one):
+        return []
+    if not one.start_time.data or not one.end_time.data:
+        return [_("Say of each meeting when it begins and when it ends.")]
+    if one.start_time.data >= one.end_time.data:
+        return [_("Each meeting ends after it begins.")]
+    return []

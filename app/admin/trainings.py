@@ -10,13 +10,13 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 from sqlalchemy.orm import joinedload, selectinload
-from wtforms import BooleanField, IntegerField, RadioField, TextAreaField
+from wtforms import BooleanField, RadioField, TextAreaField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length, NumberRange, Optional
 
 from app.admin import office
 from app.admin.acts import Act, WithReason
-from app.admin.fields import RowsField, choices_of, readable
+from app.admin.fields import RowsField, WholeNumber, choices_of, readable
 from app.admin.frame import SecureView
 from app.admin.names import badge, name_of
 from app.admin.timetable import Timetable, as_data
@@ -35,7 +35,7 @@ OVERBOOK = _l("Stay overbooked; nobody new until it fits")
 class HowMany(WithReason):
     """Some places, and why."""
 
-    count = IntegerField(
+    count = WholeNumber(
         _l("How many places"),
         [InputRequired(_l("Say how many.")), NumberRange(1, MOST_PARTICIPANTS)],
     )

@@ -27,7 +27,9 @@ class Desk:
 
     def create(self, endpoint: str, **fields: Any) -> TestResponse:
         """Fill in the form of a new row."""
-        return self.post(f"{endpoint}/new/", **fields)
+        page = self.get(f"{endpoint}/new/")
+        assert page.status_code == 200, page.text
+        return self.post(f"{endpoint}/new/", **(form_values(page) | fields))
 
     def edit(self, endpoint: str, id_: Any, **fields: Any) -> TestResponse:
         """Open the form of a row, change some fields and save."""

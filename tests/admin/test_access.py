@@ -10,7 +10,7 @@ from flask import Flask
 from app.models import Location, Practice, Role
 from tests.admin.desk import Desk
 from tests.cast import Cast
-from tests.web.browsing import Client, client_of, sign_in
+from tests.web.browsing import Client, sign_in
 
 ODD = ["", "0", "-1", "1,2", "x", "9" * 20, "1 OR 1=1", "٣", "1e3", "0x1", "1\x00"]
 

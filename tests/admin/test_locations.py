@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from app.models import Location
+from app.extensions import utcnow
+from app.models import Location, SchedulerEpoch
 from tests.admin.desk import Desk
 from tests.cast import Cast
 
@@ -62,7 +63,9 @@ def test_a_place_that_a_meeting_names_is_kept(desk: Desk, cast: Cast) -> None:
     assert cast.session.scalars(sa.select(Location)).one() is row
 
 
-def test_the_first_page_is_calm(desk: Desk) -> None:
+def test_the_first_page_is_calm_while_the_scheduler_lives(desk: Desk, cast: Cast) -> None:
+    assert "What is said above; nothing else." in desk.get("").text
+    cast.add(SchedulerEpoch(id=1, epoch=1, seen_at=utcnow()))
     page = desk.get("")
     assert page.status_code == 200
     assert "Nothing. Everything runs as it should." in page.text
