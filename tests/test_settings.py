@@ -321,3 +321,31 @@ def test_a_database_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None
     assert (done.returncode, done.stdout) == (5, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("The database cannot be reached: ")
+
+
+# --- secrets nobody set ---
+
+
+def test_the_demo_keeps_its_secrets_for_the_next_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(config, "INSTANCE", tmp_path / "instance")
+    first, next_start = (config.with_secrets(load(demo=True)) for _ in range(2))
+    assert first.secret_key == next_start.secret_key
+    assert first.security_totp_secrets == next_start.security_totp_secrets
+    secrets = {first.secret_key, first.security_password_salt, *first.security_totp_secrets}
+    assert len(secrets) == 3  # one for each purpose
+    kept = tmp_path / "instance" / "secrets.json"
+    assert kept.stat().st_mode & 0o077 == 0
+    assert [path.name for path in kept.parent.iterdir()] == ["secrets.json"]
+
+
+def test_production_keeps_no_secret_and_a_set_one_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(config, "INSTANCE", tmp_path / "instance")
+    first, next_start = (config.with_secrets(load(secret_key="s" * 40)) for _ in range(2))
+    assert first.secret_key is not None
+    assert first.secret_key.get_secret_value() == "s" * 40
+    assert first.security_password_salt != next_start.security_password_salt
+    assert not (tmp_path / "instance").exists()

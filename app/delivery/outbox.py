@@ -43,7 +43,7 @@ from app.models.bulk import among, dialect_of
 from app.models.engine import is_busy
 from app.models.outbox import Outbox, OutboxState
 from app.models.types import new_uuid
-from app.services import deadline_changes, post
+from app.services import account_letters, deadline_changes, post
 from app.services.deadline_changes import LATE
 from config import Settings
 
@@ -327,6 +327,7 @@ def _settle_unsent(batch: Batch, letters: dict[int, Rendered], now: datetime) ->
             _give_up(batch, row, plain(f"it cannot be rendered: {letter}"), now)
     for reason, ids in untrue.items():
         ended = {"state": OutboxState.SKIPPED, "ended_at": now, "last_error": reason}
+        ended |= {"payload": {}} if reason == account_letters.RAN_OUT else {}
         batch.posted.skipped += _mark(batch, ids, **ended)
         log.info("letters not needed: outbox=%s because=%s", ids, reason)
 
@@ -382,6 +383,7 @@ def _send(
         return problem
     batch.answered = True
     ended = {"state": OutboxState.SENT, "ended_at": clock(), "last_error": None}
+    ended |= {"payload": {}} if row.kind in account_letters.WITH_LINK else {}  # what lets in
     batch.posted.sent += _mark(batch, [row.id], **ended)
     log.info("letter sent: outbox=%s kind=%s", row.id, row.kind)
     return None

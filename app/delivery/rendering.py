@@ -28,7 +28,7 @@ from app.delivery.message import mail_domain
 from app.delivery.sandbox import TextFailed, is_blank, render, subject_line
 from app.models.enrolment import INVITED
 from app.models.outbox import LetterText, Outbox
-from app.services import letter_facts, links
+from app.services import account_letters, letter_facts, links
 from app.services.letter_facts import NAMES, Facts, Untrue, plain
 from app.services.links import AddressBook, Ticket
 
@@ -194,6 +194,8 @@ class _Desk:
 
     def _links(self, facts: Facts, tickets: dict[str, Ticket]) -> dict[str, str]:
         """The letter's addresses; without keys what needs a token leads to the own page."""
+        if facts.row.kind in account_letters.KINDS:
+            return {"page": self.addresses.page(str(facts.row.payload.get("page", "/")))}
         if facts.to_trainer or facts.seat is None:
             return {"training": self.addresses.for_trainers(facts.course.id)}
         mine = self.addresses.my_training(facts.seat.uuid)

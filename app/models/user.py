@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from flask_security.models import fsqla, fsqla_v3
+from flask_security.proxies import _datastore
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.extensions import Model, db
@@ -50,6 +51,9 @@ class User(Model, fsqla_v3.FsUserMixin):
         fs_uniquifier: Mapped[str]  # type: ignore[assignment]
         password: Mapped[str | None]  # type: ignore[assignment]
         roles: Mapped[list[Any]]
+        tf_primary_method: Mapped[str | None]  # type: ignore[assignment]
+        tf_totp_secret: Mapped[str | None]  # type: ignore[assignment]
+        mf_recovery_codes: Mapped[list[str] | None]  # type: ignore[assignment]
 
     # An administrator is part of this practice's office.
     practice_id: Mapped[int | None] = mapped_column(sa.ForeignKey("practice.id"), index=True)
@@ -60,6 +64,8 @@ class User(Model, fsqla_v3.FsUserMixin):
     # A hard bounce: no letter goes there until the address changes (reliability OB10).
     undeliverable_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # The half minute of the last code they signed in with: none works twice (reliability SE4).
+    totp_counter: Mapped[int | None]
 
     settings: Mapped[UserSettings | None] = relationship(back_populates="user", uselist=False)
 
@@ -71,6 +77,18 @@ class User(Model, fsqla_v3.FsUserMixin):
     def profile_complete(self) -> bool:
         """First and last name are there (rulings RD1)."""
         return bool(self.first_name and self.last_name)
+
+    def check_tf_required(
+        self, tf_setup_methods: list[tuple[str, str]], tf_fresh: bool
+    ) -> tuple[bool, list[tuple[str, str]]]:
+        """Whoever has set up codes, or acts in one of `TOTP_ROLES`, needs one (libraries S2)."""
+        needed = self.check_tf_required_setup() or bool(tf_setup_methods)
+        return needed, tf_setup_methods
+
+    def check_tf_required_setup(self) -> bool:
+        """Whether they cannot do without codes."""
+        people: Any = _datastore  # who knows the settings: `People` of the web
+        return bool(people.must_use_code(self))
 
     def __repr__(self) -> str:
         return f"<User {self.id}>"  # no name in a log line (waitlist WS22)

@@ -48,6 +48,7 @@ from app.models.training import (
     TrainingType,
 )
 from app.models.user import User, UserSettings
+from app.services import account_letters
 
 TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 DATE, TIME = "EEE d MMMM y", "HH:mm"
@@ -273,7 +274,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "training_cancelled_trainer": (),
     "reminder_trainer": (_takes_place, _ahead),
     "undelivered_trainer": (_in(INVITED, EXPIRED), _same_invitation),
-}
+} | dict.fromkeys(account_letters.KINDS, ())
 TO_THE_OFFICE_TOO = ("undelivered_trainer",)  # whose readers need not teach
 ONE_CAN_DO_WITHOUT = ("reminder_student",)  # and each says how (people PS10)
 NAMES_ATTENDEES = ("reminder_trainer",)
@@ -304,15 +305,36 @@ class _About:
         self.attendees = self._attendees(rows)
         self.people = self._people(rows)
         self.teachers = self._teachers(rows, trainings)
+        self.offices = self._offices(rows)
 
     def facts_of(self, row: Outbox, now: datetime) -> Facts | Untrue:
         """What one row may say; says no where its reader or its subject is not there any more."""
+        if row.kind in account_letters.KINDS:
+            return self._account_facts(row, now)
         reader = self.people.get(row.user_id or 0)
         course = self.courses.get(_training_of(row, self.seats) or 0)
         if reader is None or course is None:
             return Untrue("there is nobody, or nothing, to write about")
         facts = self._facts(row, reader, course)
         return next((Untrue(why) for why in self._objections(facts, now)), facts)
+
+    def _account_facts(self, row: Outbox, now: datetime) -> Facts | Untrue:
+        """A letter about an account has a practice, but no training; whoever opted out gets it."""
+        said, until = row.payload, _as_instant(row.payload.get("until"))
+        reader = self.people.get(row.user_id or 0) or NOBODY
+        if said.get("to"):
+            reader = reader._replace(email=str(said["to"]), undeliverable_at=None)
+        if row.kind in account_letters.WITH_LINK and not said.get("page"):
+            return Untrue("its link went out with it")
+        if until and until <= now:
+            return Untrue(account_letters.RAN_OUT)
+        if reader.erased_at or not reader.email:
+            return Untrue("erased")
+        if reader.undeliverable_at:
+            return Untrue("undeliverable")
+        office = self.offices.get(said.get("practice", 0), NO_PRACTICE)
+        about = self.people.get(said.get("about", 0))
+        return Facts(row, reader, office, (), None, about, None, None, "", "", ())
 
     def _objections(self, facts: Facts, now: datetime) -> Iterable[str]:
         reader, kind = facts.reader, facts.row.kind
@@ -411,7 +433,13 @@ class _About:
         ids = [row.user_id for row in rows]
         ids += [seat.user_id for seat in self.seats.values()]
         ids += [_user_in(h.actor) for h in self.happened]
+        ids += [row.payload.get("about") for row in rows if row.kind in account_letters.KINDS]
         return {person.id: person for person in self._ask(Person, _people(), ids)}
+
+    def _offices(self, rows: Sequence[Outbox]) -> dict[int, Course]:
+        """The practices that account letters come from, each as a course without a training."""
+        named = [r.payload.get("practice") for r in rows if r.kind in account_letters.KINDS]
+        return {c.practice_id: c for c in self._ask(Course, _practices(), named)}
 
     def _teachers(
         self, rows: Sequence[Outbox], trainings: Iterable[int | None]
@@ -511,6 +539,19 @@ def _courses() -> Any:
         .outerjoin(TrainingType, TrainingType.id == t.training_type_id)
         .where(among(t.id, "ids"))
     )
+
+
+@cache
+def _practices() -> Any:
+    p, none = Practice, sa.null()
+    of_no_training = (sa.literal(0), sa.literal(""), none, none, none, sa.literal(0))
+    return sa.select(*of_no_training, p.id, p.name, p.timezone, p.language, p.sender).where(
+        among(p.id, "ids")
+    )
+
+
+NOBODY = Person(0, "", "", "", None, None, True, True, None)  # who signs up has no account yet
+NO_PRACTICE = Course(0, "", None, None, None, 0, 0, "Nextseat", "UTC", "en", None)
 
 
 @cache
@@ -615,6 +656,7 @@ def variables(facts: Facts, links: dict[str, str], now: datetime) -> dict[str, A
     """The letter's variables as plain values, in the locale that is in force (WM3)."""
     seat, zone = facts.seat, zone_of(facts.course.zone)
     deadline = _deadline_told(facts, now)
+    ends = deadline or _as_instant(facts.row.payload.get("until"))  # or a link stops working
     student = facts.student
     return {
         "recipient_name": plain(facts.reader.first_name or facts.reader.last_name),
@@ -627,7 +669,7 @@ def variables(facts: Facts, links: dict[str, str], now: datetime) -> dict[str, A
         "answer_time": duration(deadline - seat.invite_date)
         if deadline and seat and seat.invite_date
         else "",
-        "time_left": duration(deadline - now) if deadline and deadline > now else "",
+        "time_left": duration(ends - now) if ends and ends > now else "",
         "place": facts.place or "",
         "waiting": facts.waiting or "",
         "reason": plain(str(facts.row.payload.get("reason") or facts.note)),

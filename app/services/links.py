@@ -200,6 +200,18 @@ class AddressBook:
         """The page of a token."""
         return f"{self._root}/{PATHS[purpose]}/{token}"
 
+    def page(self, path: str) -> str:
+        """Any page of ours, by its path."""
+        return f"{self._root}{path}"
+
+    def my_training(self, uuid: str) -> str:
+        """A student's own page of an enrolment; needs signing in."""
+        return f"{self._root}/me/trainings/{uuid}"
+
+    def for_trainers(self, training_id: int) -> str:
+        """A trainer's page of a training; needs signing in."""
+        return f"{self._root}/trainer/trainings/{training_id}"
+
     @property
     def _root(self) -> str:
         return self.base.rstrip("/")

@@ -20,7 +20,7 @@ from app.models.enrolment import INVITED, OPEN, WAITLIST, TrainingEnroll
 from app.models.person import PersonStatus, Student
 from app.models.training import Training
 from app.models.user import User, UserSettings
-from app.services import enrolments, history, invitations, letters, links, waitlist
+from app.services import account_letters, enrolments, history, invitations, letters, links, waitlist
 from app.services.actors import Actor
 from app.services.locks import locked, locked_trainings
 from app.services.refusals import Refusal
@@ -74,8 +74,12 @@ def deactivate(session: Session, student: Student, actor: Actor, now: datetime) 
             waitlist.refill(session, training, now)
 
 
-def activate(session: Session, student: Student, actor: Actor, now: datetime) -> list[str]:
+def activate(
+    session: Session, student: Student, actor: Actor, now: datetime, *, tell: bool = True
+) -> list[str]:
     """The student may book again; returns the uuids invited where their turn has come (WT5).
+
+    They get a letter, unless told not to `tell` (WM1).
 
     Raises `NotFound`.
     """
@@ -84,6 +88,8 @@ def activate(session: Session, student: Student, actor: Actor, now: datetime) ->
     if student.status is PersonStatus.ACTIVE:
         return []
     student.status = PersonStatus.ACTIVE
+    if tell:
+        account_letters.student_active(session, student.practice_id, student.user, now)
     _note_waiting(session, student, "student-active", actor, now)
     return _refill_all(session, trainings, now)
 

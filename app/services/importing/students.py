@@ -156,7 +156,7 @@ def _move(
         if student.id not in busy:  # in no training: nothing follows, and thousands go at once
             _only_status(student, opens)
         elif opens:
-            invited += len(students.activate(session, student, actor, now))
+            invited += len(students.activate(session, student, actor, now, tell=False))
         else:
             students.deactivate(session, student, actor, now)
     return invited
