@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.extensions import csrf
 from app.limits import limiter
 from app.web import (
+    accounts,
     catalogue,
     errors,
     frame,
@@ -20,6 +21,7 @@ from app.web import (
     masking,
     my_trainings,
     pages,
+    profile,
     security,
     sizes,
     trainer,
@@ -53,6 +55,8 @@ def init_app(app: Flask) -> None:
     frame.init_app(app)
     for room in (
         pages,
+        accounts,
+        profile,
         catalogue,
         my_trainings,
         invitations,

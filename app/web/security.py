@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Flask, render_template, request, session
+from flask import Flask, current_app, flash, render_template, request, session
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_limiter.util import get_remote_address
 from flask_login import logout_user, user_logged_in, user_logged_out
-from flask_security import LoginForm, Security, SQLAlchemyUserDatastore
+from flask_security import LoginForm, Security, SQLAlchemyUserDatastore, VerifyForm, hash_password
 from sqlalchemy.orm import joinedload
 from wtforms import EmailField, PasswordField
 from wtforms.validators import DataRequired
@@ -20,7 +22,9 @@ from wtforms.validators import DataRequired
 from app.extensions import db
 from app.limits import limiter
 from app.models.user import Role, User, WebAuthn
-from app.web import whoami
+from app.services import accounts
+from app.web import codes, whoami
+from app.web.mailing import OutboxMail
 from config import Settings, plain, totp_secrets
 
 log = logging.getLogger("app.web.security")
@@ -38,15 +42,24 @@ hashing = threading.Lock()  # one password at a time: each takes 64 MiB (SE3)
 def init_app(app: Flask, settings: Settings) -> None:
     """Wire Flask-Security to our people, our pages and our cookies."""
     app.config.update(_options(settings))
-    security = Security()
-    security.init_app(
-        app,
-        People(db, User, Role, WebAuthn),
+    security = Security(
+        datastore=People(db, User, Role, WebAuthn),
         login_form=SignInForm,
+        verify_form=PasswordAgainForm,
+        two_factor_setup_form=codes.SetUpForm,
+        two_factor_rescue_form=codes.NoRescueForm,
+        two_factor_verify_code_form=codes.CodeForm,
+        mf_recovery_form=codes.RecoveryForm,
+        totp_cls=codes.Codes,
+        mf_recovery_codes_util_cls=codes.RecoveryCodes,
+        mail_util_cls=OutboxMail,
         render_template=_render,
     )
+    security.init_app(app)
     security.want_json(lambda _request: False)
+    codes.init_app(app)
     app.before_request(_end_old_sessions)
+    app.before_request(_ask_for_a_code)
     user_logged_in.connect(_begin, app)
     user_logged_out.connect(_end, app)
 
@@ -75,8 +88,33 @@ def _options(settings: Settings) -> dict[str, Any]:
         "CLI_USERS_NAME": "",  # ours are `flask users`
         "CLI_ROLES_NAME": "",
         "STATIC_FOLDER": None,
+        "TWO_FACTOR": True,  # for whom: `User.check_tf_required` (libraries S2)
+        "TWO_FACTOR_ENABLED_METHODS": ["authenticator"],
+        "TWO_FACTOR_AUTHENTICATOR_VALIDITY": 30,  # seconds a clock may be wrong
+        "TWO_FACTOR_RESCUE_EMAIL": False,
+        "TWO_FACTOR_SETUP_URL": "/codes/set-up",
+        "TWO_FACTOR_TOKEN_VALIDATION_URL": "/codes",
+        "TWO_FACTOR_RESCUE_URL": "/codes/help",
+        "TWO_FACTOR_SELECT_URL": "/codes/which",
+        "TWO_FACTOR_POST_SETUP_VIEW": "/me/profile",
+        "MULTI_FACTOR_RECOVERY_CODES": True,
+        "MULTI_FACTOR_RECOVERY_CODES_URL": "/codes/recovery",
+        "MULTI_FACTOR_RECOVERY_URL": "/codes/lost",
+        "VERIFY_URL": "/password",
+        "FRESHNESS": timedelta(minutes=15),  # then the password is asked again (SE4)
+        "FRESHNESS_GRACE_PERIOD": timedelta(0),
         "MSG_GENERIC_AUTHN_FAILED": (WRONG, "error"),
         "MSG_LOGIN": (_l("You are signed in."), "success"),
+        "MSG_INVALID_PASSWORD": (_l("This is not your password."), "error"),
+        "MSG_REAUTHENTICATION_REQUIRED": (_l("Type your password again to go on."), "success"),
+        "MSG_REAUTHENTICATION_SUCCESSFUL": (_l("Thank you. Please go on."), "success"),
+        "MSG_TWO_FACTOR_INVALID_TOKEN": (_l("This code is wrong, old or used already."), "error"),
+        "MSG_TWO_FACTOR_LOGIN_SUCCESSFUL": (_l("You are signed in."), "success"),
+        "MSG_TWO_FACTOR_CHANGE_METHOD_SUCCESSFUL": (_l("Your app is set up."), "success"),
+        "MSG_TWO_FACTOR_DISABLED": (_l("You sign in without codes from now on."), "success"),
+        "MSG_TWO_FACTOR_PERMISSION_DENIED": (_l("Sign in first; then comes the code."), "error"),
+        "MSG_TWO_FACTOR_SETUP_EXPIRED": (_l("That took too long. Please start again."), "error"),
+        "MSG_INVALID_RECOVERY_CODE": (_l("This recovery code is wrong or was used."), "error"),
     }
     return {f"SECURITY_{name}": value for name, value in options.items()}
 
@@ -96,6 +134,22 @@ class People(SQLAlchemyUserDatastore):
         asked = sa.select(User).where(match).options(*everything)
         found: User | None = db.session.scalars(asked).unique().one_or_none()
         return found
+
+    def must_use_code(self, user: User) -> bool:
+        """Whether they sign in with a code like it or not: by role, but not in the demo (S2)."""
+        wanted = _roles_with_codes()
+        return bool(wanted) and accounts.must_use_code(db.session(), user, wanted)
+
+
+def _roles_with_codes() -> list[str]:
+    settings: Settings = current_app.extensions["settings"]
+    return [] if settings.demo else settings.totp_roles
+
+
+def hashed(password: str) -> str:
+    """A password as it is kept."""
+    with hashing:
+        return str(hash_password(password))
 
 
 # --- trying to sign in ---------------------------------------------------------------------------
@@ -124,6 +178,22 @@ class SignInForm(LoginForm):
         return f"sign-in {get_remote_address()} {(self.email.data or '').strip().lower()[:254]}"
 
 
+class PasswordAgainForm(VerifyForm):
+    """The password once more, before something weighty; tries count as those of signing in."""
+
+    password = PasswordField(_l("Password"), [DataRequired(_l("Type your password."))])
+
+    def validate(self, **more: Any) -> bool:
+        """Whether it is theirs. Raises `RateLimitExceeded`."""
+        with counted_for(self.user), hashing:
+            return bool(super().validate(**more))
+
+
+def counted_for(user: Any) -> Any:
+    """Tries at the password of somebody who is signed in. Raises `RateLimitExceeded`."""
+    return limiter.shared_limit(TRIES, "password", key_func=lambda: str(user.id))
+
+
 def _render(template: str, **values: Any) -> Any:
     """Flask-Security's pages answer 400 where a form has errors (PG4)."""
     wrong = any(getattr(value, "errors", None) for value in values.values())
@@ -140,6 +210,7 @@ def _begin(_app: Flask, user: User, **_more: Any) -> None:
     session.update(kept)
     session.permanent = True
     session["since"] = session["seen"] = int(time.time())
+    session["code"] = request.endpoint in codes.PAGES
     whoami.forget()
     log.info("user %s signed in", user.id)
 
@@ -160,6 +231,19 @@ def _end_old_sessions() -> None:
         whoami.forget()
     elif idle > STEP:
         session["seen"] = now
+
+
+def _ask_for_a_code() -> Any:
+    """Whoever got a role that needs codes signs in anew before any page shows it (PG1)."""
+    if request.endpoint in (None, "static", "security.logout") or session.get("code"):
+        return None
+    if whoami.person() is None or not set(whoami.roles()) & set(_roles_with_codes()):
+        return None
+    logout_user()
+    session.clear()
+    whoami.forget()
+    flash(_("Sign in again: your role needs a code of an authenticator app."), "notice")
+    return whoami.to_sign_in()
 
 
 def _longest_idle() -> float:

@@ -66,5 +66,7 @@ def sign_in(client: Client, who: User | Student | Trainer | str) -> User:
     now = int(time.time())
     with client.session_transaction(headers={"Referer": HOME}) as cookie:
         cookie.clear()
-        cookie.update(_user_id=user.fs_uniquifier, _fresh=True, fs_paa=now, since=now, seen=now)
+        cookie.update(
+            _user_id=user.fs_uniquifier, _fresh=True, fs_paa=now, since=now, seen=now, code=True
+        )
     return user

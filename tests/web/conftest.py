@@ -78,3 +78,25 @@ def office(cast: Cast) -> str:
     orla.roles.append(role)
     cast.session.flush()
     return orla.email
+
+
+@pytest.fixture
+def cheap(web_app: Flask) -> Iterator[None]:
+    """Passwords are hashed as cheaply as argon2 allows."""
+    security = web_app.extensions["security"]
+    strong = security.pwd_context
+    low = {"argon2__memory_cost": 8, "argon2__time_cost": 1, "argon2__parallelism": 1}
+    security.pwd_context = strong.using(**low)
+    yield
+    security.pwd_context = strong
+
+
+@pytest.fixture
+def counting(web_app: Flask) -> Iterator[None]:
+    """Tries are counted."""
+    (limiter,) = web_app.extensions["limiter"]
+    limiter.enabled = True
+    limiter.reset()
+    yield
+    limiter.reset()
+    limiter.enabled = False
