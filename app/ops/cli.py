@@ -15,6 +15,7 @@ COMMANDS: tuple[str, ...] = (
     "jobs",
     "runs",
     "outbox",
+    "users",
 )
 
 
