@@ -70,6 +70,7 @@ EVENTS = {
     "training-cancelled": _l("training cancelled"),
     "training-archived": _l("training archived"),
     "capacity": _l("number of places changed"),
+    "cutoff": _l("last moment of invitations changed"),
     "rescheduled": _l("training moved to other dates"),
     "paused": _l("list paused: nobody is invited"),
     "resumed": _l("list resumed"),
