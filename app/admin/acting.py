@@ -59,7 +59,7 @@ class Acting:
             except Refusal as no:
                 refused.append((called, no))
         if refused and len(keys) == 1:
-            form.status = refused[0][1].status
+            form.answer = refused[0][1].status
             form.form_errors.append(str(refused[0][1].sentence))
             return self._question(act, self._ticked(), form)
         done = len(keys) - len(refused)

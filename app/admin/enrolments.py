@@ -209,7 +209,6 @@ class EnrolmentView(SecureView):
     column_labels = {
         "student": _l("Student"),
         "email": _l("E-mail"),
-        "training_id": _l("Training no."),
         "training.name": _l("Training"),
         "status": _l("Status"),
         "queue_position": _l("No. in line"),
@@ -223,7 +222,7 @@ class EnrolmentView(SecureView):
         "paid": _l("Paid"),
         "terms_accepted_at": _l("Terms accepted"),
         "uuid": _l("Number"),
-    }
+    } | {"training_id": _l("Training no.")}
     column_formatters = {"email": lambda _v, _c, row, _n: row.student.user.email}
     column_formatters_detail = column_formatters
     column_formatters_export = column_formatters

@@ -130,6 +130,8 @@ class ChoiceField(SelectField):
 class WholeNumber(IntegerField):
     """A number that the database can hold."""
 
+    data: int | None
+
     def process_formdata(self, valuelist: list[str]) -> None:
         """Read what was typed."""
         super().process_formdata(valuelist)

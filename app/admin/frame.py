@@ -220,7 +220,7 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
         form = values.get("form")
         page = super().render(template, **values)
         wrong = getattr(form, "errors", None)
-        return (page, getattr(form, "status", 400)) if wrong else page
+        return (page, getattr(form, "answer", 400)) if wrong else page
 
     def back(self) -> str:
         """Where the page was opened from: an own list, never a foreign address."""
@@ -324,7 +324,7 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
                     said = self.save(form, row, False, utcnow())
                     if "version" in self.model.__table__.columns:
                         row.version += 1
-                db.session.flush()
+                db.session.flush()  # what the database refuses is said in the form
                 said = said or _("%(name)s is saved.", name=self.name_of(row))
         except (Refusal, ValidationError) as no:
             self._refuse(form, no, typed)
@@ -353,7 +353,7 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
     def _refuse(self, form: Any, no: Refusal | ValidationError, typed: dict[str, Any]) -> None:
         """Put a no into the form, above it or at its field; what was typed stays."""
         if isinstance(no, Refusal):
-            form.status = no.status
+            form.answer = no.status
         sentence = str(getattr(no, "sentence", no))
         at = self.refused_at.get(getattr(no, "code", ""))
         if at and at in form:
@@ -365,7 +365,7 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
         try:
             with write(db.session):
                 self.delete(row, utcnow())
-                db.session.flush()
+                db.session.flush()  # what still hangs on it is told on the page
         except Refusal as no:
             return no
         except IntegrityError:

@@ -124,7 +124,7 @@ class PersonView(SecureView):
             user = row.user
             if form.email.data.strip().lower() != user.email.lower():
                 accounts.change_address(session, user, form.email.data, practice.id, now)
-            session.flush()
+            session.flush()  # locking reads the account anew
             locked(session, User, user.id)
         accounts.change_profile(
             user,

@@ -307,7 +307,7 @@ class TrainingView(SecureView):
             form[name].populate_obj(row, name)
         if created:
             session.add(row)
-        session.flush()
+        session.flush()  # the services lock it by its id
         self._assign(form, row)
         trainings.set_cutoff(session, row.id, form.invite_cutoff.data, actor, now)
         answers = {"choice": form.choice.data or None, "reason": form.reason.data}
@@ -339,7 +339,7 @@ class TrainingView(SecureView):
             if trainer not in there:
                 rank += 1
                 row.trainers.append(TrainingTrainer(trainer=trainer, rank=rank))
-        db.session.flush()
+        db.session.flush()  # letters name its trainers
 
     def delete(self, row: Training, now: datetime) -> None:
         """Only what nobody was ever in (WT4)."""
