@@ -1,0 +1,159 @@
+"""The scene of the demo: a practice, its people, its trainings and what runs by the clock."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.automation.scheduler_ops import describe_classes
+from app.models import (
+    AutomationClasses,
+    AutomationSchedule,
+    BeforeAfterEnum,
+    EventsEnum,
+    Location,
+    Practice,
+    Student,
+    Trainer,
+    Training,
+    TrainingEvent,
+    TrainingTrainer,
+    TrainingType,
+    User,
+    UserSettings,
+)
+from app.models.user import TrainerLetters
+from app.ops.demo_data import courses, people
+from app.services import accounts
+from app.services.actors import Actor, staff
+
+ANSWER_TIME = timedelta(days=2)
+QUICK_ANSWER_TIME = timedelta(minutes=3)
+BEFORE, AFTER = BeforeAfterEnum.before, BeforeAfterEnum.after
+
+# Every task that is built in: name, class, side, event, interval, for which type alone.
+SCHEDULES: tuple[tuple[str, str, BeforeAfterEnum, EventsEnum, timedelta, str | None], ...] = (
+    ("waitlist_invitation_expiry", "AutomaticWaitList", AFTER, EventsEnum.invited, ANSWER_TIME,
+     None),
+    ("quick_answers", "AutomaticWaitList", AFTER, EventsEnum.invited, QUICK_ANSWER_TIME,
+     courses.QUICK),
+    ("student_reminder", "StudentReminderTask", BEFORE, EventsEnum.first, timedelta(days=7), None),
+    ("trainer_reminder", "TrainerReminderTask", BEFORE, EventsEnum.first, timedelta(days=2), None),
+)  # fmt: skip
+
+
+@dataclass
+class Scene:
+    """What the story is told with: rows by their names, none of them open for booking yet."""
+
+    practice: Practice
+    admin: Actor
+    students: dict[str, Student]  # by the part of the address before the @
+    trainings: dict[str, Training]
+
+    @classmethod
+    def set_up(cls, session: Session, chance: random.Random, password: str, now: datetime) -> Scene:
+        """Write it, uncommitted; `password` is hashed, and that of all who sign in."""
+        name, shortname = courses.PRACTICE
+        practice = Practice(
+            name=name, shortname=shortname, timezone=str(courses.ZONE), language="en",
+            sender=f"desk@{people.DOMAIN}",
+        )  # fmt: skip
+        session.add(practice)
+        session.flush()  # accounts and schedules name its id
+        users = _accounts(session, practice, chance, password)
+        session.flush()  # the administrator acts by id
+        kinds = _types(session, practice)
+        _schedules(session, practice, kinds, now)
+        return cls(
+            practice=practice,
+            admin=staff(users["admin"].id, [practice.id]),
+            students=_by_address(session, Student),
+            trainings=_trainings(session, practice, kinds, now),
+        )
+
+
+def _accounts(
+    session: Session, practice: Practice, chance: random.Random, password: str
+) -> dict[str, User]:
+    made: dict[str, User] = {}
+    known = {account.address for account in people.ACCOUNTS}
+    staff_first = [account for account in people.ACCOUNTS if account.roles != ("student",)]
+    for account in (*staff_first, *people.TRAINERS, *people.students(chance)):
+        user = accounts.create(session, account.email, practice, account.roles)
+        user.first_name, user.last_name = account.first_name, account.last_name
+        if account.address in known:
+            user.password = password
+        made[account.address] = user
+    for trainer in people.TRAINERS:  # so that the outbox is not full of theirs
+        made[trainer.address].settings = UserSettings(trainer_letters=TrainerLetters.DIGEST)
+    return made
+
+
+def _by_address(session: Session, model: type[Any]) -> dict[str, Any]:
+    rows = session.execute(sa.select(User.email, model).join(model, model.user_id == User.id))
+    return {email.partition("@")[0]: row for email, row in rows}
+
+
+def _types(session: Session, practice: Practice) -> dict[str, TrainingType]:
+    kinds = {
+        name: TrainingType(practice_id=practice.id, name=name, description=description)
+        for name, description in courses.TYPES.items()
+    }
+    session.add_all(kinds.values())
+    return kinds
+
+
+def _schedules(
+    session: Session, practice: Practice, kinds: dict[str, TrainingType], now: datetime
+) -> None:
+    describe_classes(session)
+    session.flush()  # so that its rows are found
+    classes = {row.class_name: row for row in session.scalars(sa.select(AutomationClasses))}
+    session.add_all(
+        AutomationSchedule(
+            practice_id=practice.id,
+            name=name,
+            automation_class=classes[class_name],
+            beforeafter=side,
+            events=events,
+            interval=interval,
+            active_since=now,
+            training_types=[kinds[type_]] if type_ else [],
+        )
+        for name, class_name, side, events, interval, type_ in SCHEDULES
+    )
+    session.flush()  # trainings that open look for them
+
+
+def _trainings(
+    session: Session, practice: Practice, kinds: dict[str, TrainingType], now: datetime
+) -> dict[str, Training]:
+    rooms = {
+        name: Location(practice_id=practice.id, name=name, address=address)
+        for name, address in courses.LOCATIONS.items()
+    }
+    trainers = _by_address(session, Trainer)
+    in_order = [trainers[who.address] for who in (people.ACCOUNTS[1], *people.TRAINERS)]
+    made = {}
+    for course in courses.COURSES:
+        made[course.name] = Training(
+            practice_id=practice.id,
+            training_type=kinds[course.type],
+            name=course.name,
+            description=courses.TYPES[course.type],
+            max_participants=course.places,
+            events=[
+                TrainingEvent(start_time=start, end_time=end, location=rooms[course.location])
+                for start, end in course.meetings(now)
+            ],
+            trainers=[TrainingTrainer(trainer=in_order[course.trainer])],
+        )
+    session.add_all(made.values())
+    session.flush()  # the story names their ids
+    return made
