@@ -8,14 +8,20 @@ UV := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-versi
 	--custom-compile-command "make requirements"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint bench soak requirements
+.PHONY: help setup demo demo-info replay run test lint bench soak requirements
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
 
 setup: .venv/developing ## install everything into .venv, from the locked requirements
 
-demo: .venv/running ## replay three weeks of made-up demand for 24 trainings and show what became of it
+demo: .venv/running ## try it out with made-up people: web, scheduler and letters; Ctrl-C stops it
+	@$(BIN)/python -m app.ops.demo_run $(ARGS)
+
+demo-info: ## say again where the demo is and how to sign in
+	@cat instance/demo.txt 2>/dev/null || echo "There is no demo here yet: make demo."
+
+replay: .venv/running ## replay three weeks of made-up demand for 24 trainings and check what became of it
 	@$(FLASK) replay --generate 24
 
 run: .venv/running ## migrate the database, start the web and the scheduler; Ctrl-C stops both

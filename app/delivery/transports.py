@@ -51,10 +51,10 @@ class Transport(Protocol):
 
 
 def transport_for(settings: Settings) -> Transport:
-    """The transport that the settings name; in DEVELOPMENT smtp is file (WA9)."""
+    """The transport that the settings name; smtp is file in DEVELOPMENT (WA9), the demo (PF1)."""
     name = settings.mail_transport
     developing = settings.environment == "DEVELOPMENT" and not settings.mail_real_in_development
-    if name == "file" or (name == "smtp" and developing):
+    if name == "file" or (name == "smtp" and (developing or settings.demo)):
         return ToFiles(Path(settings.mail_folder))
     if name == "smtp":
         return Smtp.of(settings)
