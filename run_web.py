@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import socket
 import sys
 from typing import Any, NoReturn
 
@@ -22,7 +25,7 @@ from config import (
     warnings_for_serving,
 )
 
-WRONG_USE = 2
+WRONG_USE, CONFLICT = 2, 4
 
 
 def create_app() -> Flask:
@@ -40,6 +43,7 @@ def main() -> None:
     if mistakes := mistakes_for_serving(settings):
         _refuse(mistakes)
     _require_tables(application)
+    _require_port(settings)
     for warning in warnings_for_serving(settings):
         print(warning, file=sys.stderr)
     if sys.platform == "win32":
@@ -65,6 +69,21 @@ def _require_tables(application: Flask) -> None:
         _refuse([no.message], no.exit_code)
 
 
+def _require_port(settings: Settings) -> None:
+    """A port that is taken is one sentence, not five tries and a traceback."""
+    family = socket.AF_INET6 if ":" in settings.web_host else socket.AF_INET
+    with socket.socket(family) as probe:
+        if os.name == "posix":  # elsewhere this would share the port of another
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.web_host, settings.web_port))
+        except OSError as error:
+            where = f"{settings.web_host}:{settings.web_port}"
+            why = error.strerror or str(error)
+            cure = "set WEB_HOST or WEB_PORT to another"
+            _refuse([f"Cannot listen on {where} ({why}): {cure}."], CONFLICT)
+
+
 def _gunicorn(settings: Settings) -> None:
     from gunicorn.app.base import BaseApplication
 
@@ -75,12 +94,15 @@ def _gunicorn(settings: Settings) -> None:
                 "workers": settings.web_workers,
                 "threads": settings.web_threads,
                 "proc_name": "nextseat-web",
+                "control_socket_disable": True,  # one more door, and the same for all servers here
             }.items():
                 self.cfg.set(name, value)
 
         def load(self) -> Any:
             return create_app()  # in each worker: connections are not shared across a fork
 
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays shared: no collection of a worker touches it
     Server().run()
 
 
