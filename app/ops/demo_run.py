@@ -172,7 +172,7 @@ class Demo:
 
     def run(self) -> int:
         """Until one of them ends, or Ctrl-C."""
-        with self.log.open("w") as log:
+        with self.log.open("w", buffering=1) as log:  # by lines: it is read while we run
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
             running = both.start(**pipes, encoding="utf-8", errors="replace")
             readers = [
@@ -195,7 +195,6 @@ class Demo:
         for line in said:
             with contextlib.suppress(ValueError):  # closed: we are ending
                 log.write(line)
-                log.flush()
             if line.rstrip().endswith(" ready"):
                 self.ticking.set()
             elif self.told and (" ✓ " in line or " ✗ " in line):
