@@ -7,7 +7,7 @@ after. `register_automation` only records: what is imported stands in `automatio
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -162,14 +162,14 @@ class BaseAutomationTask:
         Past ones too, ended ones too. An item that raises or has no instant is told to `left_out`;
         without it, it raises. What was due before the schedule was switched on is left out (WA3).
         """
-        planned = {}
+        shift, since = _shift(automation), automation.active_since
         wanted = None if items is None else set(items)
+        planned = {}
         for item in cls.query():
-            for occurrence in _of_item(cls, item, automation, left_out):
-                if wanted is None or occurrence.item in wanted:
-                    planned[occurrence.item] = occurrence
-        since = automation.active_since
-        return {id_: o for id_, o in planned.items() if since is None or o.due >= since}
+            for one in _of_item(cls, item, automation, shift, left_out):
+                if (wanted is None or one.item in wanted) and (since is None or one.due >= since):
+                    planned[one.item] = one
+        return planned
 
     @classmethod
     def last_moment(cls, automation: AutomationSchedule, occurrence: Occurrence) -> datetime | None:
@@ -272,25 +272,29 @@ def _of_item(
     cls: type[BaseAutomationTask],
     item: Any,
     automation: AutomationSchedule,
+    shift: timedelta,
     left_out: LeftOut | None,
-) -> Iterator[Occurrence]:
+) -> list[Occurrence]:
     """The occurrences of an item; what is wrong with it stops no other, if somebody is told."""
+    found = []
     try:
         for id_, at in cls.occurrences(item, automation):
             if at is not None:
-                instant = _aware(cls, at)
-                yield Occurrence(id_, instant, _due(instant, automation))
+                instant = at if at.tzinfo is UTC else _aware(cls, at)
+                found.append(Occurrence(id_, instant, instant + shift))
             elif left_out is not None:
                 left_out(id_, "it has no instant")
     except Exception as error:  # theirs: it may fail in any way
         if left_out is None:
             raise
         left_out(_named(item), error)
+    return found
 
 
-def _due(at: datetime, automation: AutomationSchedule) -> datetime:
+def _shift(automation: AutomationSchedule) -> timedelta:
+    """From an event to what is due."""
     interval = automation.interval or timedelta(0)
-    return at - interval if automation.beforeafter is BeforeAfterEnum.before else at + interval
+    return -interval if automation.beforeafter is BeforeAfterEnum.before else interval
 
 
 _naive: set[type] = set()  # classes whose instants we have said to be naive

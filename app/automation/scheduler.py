@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from apscheduler.job import Job as SchedulerJob
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import STATE_STOPPED
+from apscheduler.schedulers.blocking import BlockingScheduler
 from flask import Flask
 
 from app.automation import claims, execution, removal
@@ -34,7 +36,20 @@ log = logging.getLogger("app.automation.scheduler")
 
 ROOM = 10_000  # jobs of one claim: what belongs together should come together
 LONGEST_SLEEP = 1.0  # seconds
+LONGEST_PASS = 5.0  # seconds: whoever asks what runs waits no longer for one that claims
 SIGN_OF_LIFE = 10.0  # seconds between two renewals of leases
+
+
+class Handed(NamedTuple):
+    """A part of a claim, in the hands of a thread."""
+
+    future: Future[None]
+    progress: execution.Progress
+
+    @property
+    def lives(self) -> bool:
+        """It is worked on, and what should be quick doesn't hang: that ends with its lease."""
+        return not self.future.done() and not self.progress.hangs
 
 
 class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
@@ -52,7 +67,9 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         self.last_pass = time.monotonic()
         self._threads = 1
         self._pool: ThreadPoolExecutor | None = None
-        self._running: dict[str, Future[None]] = {}
+        self._running: dict[str, Handed] = {}
+        self._passing = threading.Lock()  # from before a claim until its parts are in `_running`
+        self._paces = execution.Paces()
         self._keeper: threading.Thread | None = None
         self._over = threading.Event()
 
@@ -102,20 +119,24 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
 
     @property
     def busy(self) -> int:
-        """How many claims are being worked on."""
-        return sum(not future.done() for future in list(self._running.values()))
+        """How many claims are being worked on; a pass that is claiming is waited for."""
+        with self._between_passes(LONGEST_PASS):
+            return sum(not handed.future.done() for handed in list(self._running.values()))
 
     def stop(self, grace: float) -> bool:
         """Claim nothing more, let what runs finish for `grace` seconds; whether all did (SI7).
 
         What was claimed but has not begun is given back.
         """
-        if self.state != STATE_STOPPED:
-            super().shutdown(wait=False)
         until = time.monotonic() + grace
-        for future in list(self._running.values()):
+        if self.state != STATE_STOPPED:
+            BlockingScheduler.shutdown(self, wait=False)  # its thread is not joined: it may hang
+        with self._between_passes(grace) as over:
+            if not over:
+                return False  # what it claims it must be able to hand on
+        for handed in list(self._running.values()):
             try:
-                future.result(timeout=max(0.0, until - time.monotonic()))
+                handed.future.result(timeout=max(0.0, until - time.monotonic()))
             except TimeoutError:
                 return False
         self._over.set()
@@ -123,9 +144,20 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
             self._pool.shutdown(wait=True)
         return True
 
+    @contextmanager
+    def _between_passes(self, seconds: float) -> Iterator[bool]:
+        """No pass claims meanwhile; False if one did not end for so many seconds."""
+        alone = self._passing.acquire(timeout=max(0.0, seconds))
+        try:
+            yield alone
+        finally:
+            if alone:
+                self._passing.release()
+
     def _process_jobs(self) -> float:
         try:
-            return self._pass()
+            with self._passing:
+                return self._pass()
         except Fenced:
             self.fenced = True
             return LONGEST_SLEEP
@@ -139,7 +171,7 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         """Claim what is due and hand it on; return the seconds to sleep."""
         if self.app is None or self.state == STATE_STOPPED or self.fenced:
             return LONGEST_SLEEP
-        self._running = {t: f for t, f in self._running.items() if not f.done()}
+        self._running = {t: h for t, h in self._running.items() if not h.future.done()}
         if len(self._running) >= self._threads:
             return LONGEST_SLEEP  # whoever is done rings
         with self.app.app_context():
@@ -163,21 +195,24 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
             free = self._threads - len(self._running)
             parts = execution.split(db.session(), jobs, free)
         for n, part in enumerate(parts):
-            future = self._pool.submit(self._run, part)
-            self._running[f"{token}/{n}"] = future
+            progress = execution.Progress()
+            future = self._pool.submit(self._run, part, progress)
+            self._running[f"{token}/{n}"] = Handed(future, progress)
             future.add_done_callback(lambda _: self.wakeup())
 
-    def _run(self, jobs: Sequence[Claimed]) -> None:
+    def _run(self, jobs: Sequence[Claimed], progress: execution.Progress) -> None:
         assert self.app is not None  # noqa: S101
+        worker = execution.Worker(
+            self.worker,
+            self.clock,
+            self.report,
+            stopping=lambda: self.state == STATE_STOPPED,
+            paces=self._paces,
+            progress=progress,
+        )
         try:
             with self.app.app_context():
-                execution.run_jobs(
-                    jobs,
-                    self.worker,
-                    clock=self.clock,
-                    report=self.report,
-                    stopping=lambda: self.state == STATE_STOPPED,
-                )
+                execution.run_jobs(jobs, worker)
         except Exception:  # the lease brings them back
             log.exception("a claim could not be worked on: %s jobs", len(jobs))
 
@@ -192,7 +227,7 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
     def _sign_of_life(self) -> None:
         assert self.app is not None  # noqa: S101
         running = list(self._running.items())
-        tokens = list({key.split("/")[0] for key, future in running if not future.done()})
+        tokens = list({key.split("/")[0] for key, handed in running if handed.lives})
         with self.app.app_context(), write(db.session):
             now, e = self.clock(), SchedulerEpoch
             if tokens:

@@ -37,6 +37,7 @@ from app.models.practice import Practice
 from app.models.rules import Environment
 from app.models.system import SchedulerEpoch
 from app.ops.exits import CONFLICT, INTERNAL, REFUSED, Ended, ended
+from app.ops.memory import settle
 from app.ops.migrating import require_migrated
 from config import Settings
 
@@ -184,6 +185,7 @@ class Process:
         self.said_at = time.monotonic()
 
     def _start(self, epoch: int) -> None:
+        settle()
         worker = f"{socket.gethostname()}:{os.getpid()}/{epoch}"[:100]
         app_scheduler.run_in(
             self.app,

@@ -127,6 +127,22 @@ class Pause:
         assert self.go_on.wait(20)
 
 
+class Paced(execution.Paces):
+    """What every item is thought to take, whatever it took."""
+
+    def __init__(self, seconds: float) -> None:
+        self._always = seconds
+
+    def note(self, class_name: str, seconds: float, items: int) -> None:
+        pass
+
+    def of(self, class_name: str, items: int) -> float:
+        return self._always * items
+
+
+QUICK, SLOW = Paced(0.0), Paced(float("inf"))
+
+
 class Engine:
     """The engine on a database of one's own; it is noon until `now` is set."""
 
@@ -185,13 +201,14 @@ class Engine:
         """Run what was claimed; what the console is told."""
         lines: list[execution.Line] = []
         with self.app.app_context():
-            execution.run_jobs(jobs, "tester", clock=lambda: self.now, report=lines.append, **more)
+            worker = execution.Worker("tester", lambda: self.now, lines.append, **more)
+            execution.run_jobs(jobs, worker)
         return lines
 
-    def tick(self, now: datetime | None = None) -> list[execution.Line]:
+    def tick(self, now: datetime | None = None, **more: Any) -> list[execution.Line]:
         """One pass: claim what is due, run it."""
         self.now = now or self.now
-        return self.run(self.claim())
+        return self.run(self.claim(), **more)
 
     # --- asking ---
 

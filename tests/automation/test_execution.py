@@ -20,7 +20,17 @@ from app.models.rules import Environment, rules_of
 from app.services import plan, runs
 from tests import databases
 from tests.automation import tasks
-from tests.automation.tasks import EFFECTS, Chore, Chores, Engine, Pause, raises, registered, says
+from tests.automation.tasks import (
+    EFFECTS,
+    SLOW,
+    Chore,
+    Chores,
+    Engine,
+    Pause,
+    raises,
+    registered,
+    says,
+)
 from tests.cast import DAY, HOUR, MINUTE, NOON, SECOND
 
 LEASE_OVER = 31 * SECOND
@@ -617,7 +627,7 @@ def test_a_lost_run_takes_no_other_with_it(engine: Engine) -> None:
     engine.plan("a", "b", "c")
     Chore.acts = {"b": pause}
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(engine.tick)
+        future = pool.submit(engine.tick, paces=SLOW)
         assert pause.reached.wait(20)
         with engine.app.app_context(), write(db.session):
             r = AutomationRun
