@@ -110,9 +110,10 @@ def renew_automations(now: datetime | None = None, *, dry_run: bool = False) -> 
         renewed, now = Renewed(dry_run=dry_run), now or utcnow()
         session = db.session()
         _repair(session, renewed, now)
+        planned = diff.read_plan(session)
         with _apart(session, renewed, "invitations"):
-            renewed.add(renewal.renew_invitations(session, now))
-        there = diff.jobs_there(session)
+            renewed.add(renewal.renew_invitations(session, planned.of_waitlist, now))
+        there = planned.others
         for schedule_id, name in _schedules(session):
             with _apart(session, renewed, name):
                 jobs = there.pop(name, {})

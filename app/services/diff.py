@@ -114,24 +114,37 @@ def _item_of_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
     return f"substr({rest}, 1, instr({rest}, '/') - 1)"
 
 
-def jobs_there(session: Session) -> dict[str, dict[str, There]]:
-    """Schedule name -> item -> job, of all that are ours but those of the waitlist.
+@dataclass
+class Plan:
+    """The jobs there are, as far as they are ours: `{schedule}/{item}/{our ENVIRONMENT}`, our JSON.
 
-    Ours: `{schedule}/{item}/{our ENVIRONMENT}` with our JSON. What is not is nobody's business
-    here (schedules D7).
+    What is not is nobody's business here (schedules D7).
     """
+
+    of_waitlist: int  # how many
+    others: dict[str, dict[str, There]] = field(default_factory=dict)  # schedule -> item -> job
+
+
+def read_plan(session: Session) -> Plan:
+    """The jobs there are: those of the waitlist counted, the others one by one."""
     environment = rules_of(session).environment
-    found: dict[str, dict[str, There]] = {}
-    for row in session.execute(_others(environment)):
-        if is_ours(row.id, environment) and _arguments(row.job_state) is not None:
-            name, item, _ = row.id.split("/")
-            found.setdefault(name, {})[item] = seen(row)
+    all_, others = session.execute(_listed(dialect_of(session), environment)).one()
+    ids = json.loads(others) if isinstance(others, str) else others or []
+    found = Plan(of_waitlist=all_ - len(ids))
+    for some in chunks(ids):
+        for row in session.execute(sa.select(*SEEN).where(JOBS.c.id.in_(some))):
+            if is_ours(row.id, environment) and _arguments(row.job_state) is not None:
+                name, item, _ = row.id.split("/")
+                found.others.setdefault(name, {})[item] = seen(row)
     return found
 
 
 @cache
-def _others(environment: Environment) -> sa.Select[Any]:
-    return sa.select(*SEEN).where(ours(environment), ~of_waitlist())
+def _listed(dialect: str, environment: Environment) -> sa.Select[Any]:
+    """How many jobs are ours, and the ids of those that are not of the waitlist: one scan."""
+    as_list = sa.func.json_agg if dialect == "postgresql" else sa.func.json_group_array
+    others = as_list(JOBS.c.id).filter(~of_waitlist())
+    return sa.select(sa.func.count(), others).where(ours(environment))
 
 
 def seen(row: Any) -> There:
