@@ -55,6 +55,7 @@ Clock = Callable[[], datetime]
 AHEAD_SECONDS = 1.0  # of work that has begun: a time-out counts from there, a death ends so much
 SLICE_SECONDS = 0.05  # of light tasks in one transaction: nobody waits long for the writer's slot
 QUICK_SECONDS = 1.0  # of work that is not announced
+TOLERATED = 4  # times the slice that light tasks were thought to take
 HANGS_SECONDS = 10.0  # after which work that should have been quick loses its lease
 WORTH_SPLITTING = 200  # jobs; fewer run in one thread
 BACKOFF = runs.Backoff()
@@ -82,11 +83,13 @@ class Paces:
         self._seconds: dict[str, float] = {}
 
     def note(self, class_name: str, seconds: float, items: int) -> None:
+        """So many took that long."""
         self._seconds[class_name] = seconds / items
 
-    def of(self, class_name: str, items: int) -> float:
-        """What `items` of them should take; of a class not seen yet for ever."""
-        return self._seconds.get(class_name, float("inf")) * items
+    def fitting(self, class_name: str, seconds: float) -> int:
+        """How many items should be done in so many seconds; of a class not seen yet none."""
+        each_took = self._seconds.get(class_name)
+        return int(seconds / max(each_took, 1e-6)) if each_took is not None else 0
 
 
 class Progress:
@@ -331,13 +334,16 @@ class Batch:
 
     def _quickly(self, jobs: list[Claimed]) -> int:
         """Do the first of these, or all that belong together, at once; return how many."""
-        expected = self.worker.paces.of(self.class_name, len(jobs) if self.together else 1)
-        if self.doubtful or expected > (QUICK_SECONDS if self.together else SLICE_SECONDS):
+        if self.doubtful:
+            return 0
+        seconds = QUICK_SECONDS if self.together else SLICE_SECONDS
+        count = self.worker.paces.fitting(self.class_name, seconds)
+        if not count or (self.together and count < len(jobs)):
             return 0
         began = time.perf_counter()
         try:
             with self.worker.progress.quickly(), write(self.session):
-                works = self._at_once(jobs)
+                works = self._at_once(jobs[:count])
         except Exception as error:  # whatever it was, the careful way will meet it too
             log.debug("not so plain: %s", self.name, exc_info=error)
             self.doubtful = True
@@ -352,16 +358,21 @@ class Batch:
         if terms is None or terms.off:
             return []
         facts = self._facts(terms, now)
-        plain = sorting.plain(self.session, self.cls, terms, facts, jobs, now)
-        if self.together:
-            works = list(plain)
-            if len(works) < len(jobs):
-                return []
-            self._execute(works, now)
-        else:
-            works = self._while_there_is_time(plain, now)
-        if works:
-            self._end_at_once(terms, works, now)
+        works = list(sorting.plain(self.session, self.cls, terms, facts, jobs, now))
+        if not works or (self.together and len(works) < len(jobs)):
+            return []
+        # First, so that from here on nobody else can have them; a task may take them away too.
+        if claims.done(self.session, [work.job for work in works]) < len(works):
+            raise Unsure("some are no longer ours")
+        until = time.perf_counter() + TOLERATED * SLICE_SECONDS
+        with rollbacks_of(self.session) as rolled_back:
+            for some in [works] if self.together else [[work] for work in works]:
+                if not self.together and time.perf_counter() > until:
+                    raise Unsure("they are slower than the last ones")
+                self._execute(some, now)
+        if rolled_back:
+            raise Unsure("it rolled back")
+        self._end_at_once(terms, works, now)
         return works
 
     def _end_at_once(self, terms: Terms, works: list[Work], since: datetime) -> None:
@@ -376,8 +387,6 @@ class Batch:
         last = runs.end_at_once(self.session, span, ends)
         if last is None:
             raise Unsure("the ledger knows some of them already")
-        if claims.done(self.session, [work.job for work in works]) < len(works):
-            raise Unsure("some are no longer ours")
         for work in works:
             work.run = last
 

@@ -68,9 +68,11 @@ def test_its_run_is_born_ended(engine: Engine, cls: type[Chore]) -> None:
 
 def test_only_what_has_shown_its_pace_is_quick() -> None:
     paces = execution.Paces()
-    assert paces.of("Chore", 1) == float("inf")
+    assert paces.fitting("Chore", 1.0) == 0
     paces.note("Chore", 2.0, 4)
-    assert (paces.of("Chore", 1), paces.of("Chore", 10)) == (0.5, 5.0)
+    assert [paces.fitting("Chore", seconds) for seconds in (0.4, 0.5, 1.0)] == [0, 1, 2]
+    paces.note("Chore", 0.0, 1)
+    assert paces.fitting("Chore", 1.0) == 1_000_000
 
 
 def test_a_slow_class_is_announced(engine: Engine) -> None:
@@ -130,16 +132,51 @@ def test_what_somebody_else_claimed_meanwhile_is_left_to_the_ledger(
     assert engine.jobs() == {}
 
 
-def test_a_job_that_is_no_longer_ours_rolls_the_quick_work_back(engine: Engine) -> None:
+@BOTH
+def test_work_may_take_its_own_job_away_or_plan_it_anew(engine: Engine, cls: type[Chore]) -> None:
+    """As an expiry does: its invitation is over, so its job goes with it."""
+    seen: list[list[str]] = []
+
+    def take_away(task: Any) -> None:
+        seen.append(runs_seen_by(task))
+        task.session.execute(sa.delete(Job).where(Job.id.contains("/a/")))
+
+    def plan_anew(task: Any) -> None:
+        job = {"id": f"{cls.__name__}/b/PRODUCTION", "job_state": b"{}", "due": NOON}
+        task.session.execute(sa.insert(Job).values(job))
+
+    plan(engine, cls, "a", "b")
+    Chore.acts = {"a": take_away, "b": plan_anew}
+    engine.tick(paces=QUICK)
+    assert seen == [[]]
+    assert engine.effects() == {"a": 1, "b": 1}
+    assert list(engine.jobs()) == ["b"]
+
+
+def test_a_job_that_is_no_longer_ours_ends_the_quick_work(engine: Engine) -> None:
     seen: list[list[str]] = []
     plan(engine, Chore, "a", "b")
     Chore.acts = {"a": lambda task: seen.append(runs_seen_by(task))}
     ours = engine.claim()
     engine.sql(sa.update(Job).where(Job.id.contains("/b/")).values(claim="another"))
     engine.run(ours, paces=QUICK)
-    assert seen == [[], ["a"]]  # once quickly, which came to nothing, then announced
+    assert seen == [["a"]]
     assert engine.effects() == {"a": 1, "b": 1}
     assert list(engine.jobs()) == ["b"]  # theirs to delete
+
+
+def test_light_tasks_that_turn_out_slow_are_announced(engine: Engine) -> None:
+    seen: list[list[str]] = []
+
+    def slow(task: Any) -> None:
+        seen.append(runs_seen_by(task))
+        time.sleep(1.1 * execution.TOLERATED * execution.SLICE_SECONDS)
+
+    plan(engine, Chore, "a", "b")
+    Chore.acts = {"a": slow}
+    engine.tick(paces=QUICK)
+    assert seen == [[], ["a"]]  # once quickly, which came to nothing
+    assert engine.effects() == {"a": 1, "b": 1}
 
 
 def test_longer_than_it_may_take_is_a_timeout(engine: Engine) -> None:
