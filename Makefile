@@ -23,7 +23,7 @@ run: .venv/running ## migrate the database, start the web and the scheduler; Ctr
 	@$(BIN)/python -m app.ops.both
 
 test: .venv/developing ## run all tests on SQLite and PostgreSQL
-	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: .venv/developing ## check format, style, types, imports and requirements
 	@$(BIN)/ruff format --check .

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from tests import databases, postgres
+from tests import compiled, databases, postgres
 
 POSTGRESQL_URL, FOLDER = "NEXTSEAT_TEST_POSTGRESQL", "NEXTSEAT_TEST_FOLDER"
 HERE = {"postgresql"}  # no test goes without it: where it is missing nothing runs
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    compiled.once()
     if hasattr(config, "workerinput"):
         return  # the controller has done it for its workers
     require(os.environ.get("NEXTSEAT_REQUIRE", ""))
@@ -48,6 +49,7 @@ def _a_server() -> postgres.Server:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    databases.close_pools()
     if server := config.stash.get(_server, None):
         server.stop()
     if folder := config.stash.get(_folder, None):

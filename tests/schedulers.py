@@ -12,7 +12,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from tests.forks import Forked
 from tests.sink import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -39,16 +41,22 @@ def environment(url: str, **more: str) -> dict[str, str]:
 
 
 class Running:
-    """A scheduler process and what it says."""
+    """A scheduler process and what it says: the real command, or a fork that need not import."""
 
-    def __init__(self, env: dict[str, str], script: str = "run_scheduler.py") -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, script],
-            cwd=ROOT,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+    def __init__(
+        self, env: dict[str, str], script: str = "run_scheduler.py", *, forked: bool = False
+    ) -> None:
+        self.process: Any = (
+            Forked([script], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            if forked
+            else subprocess.Popen(
+                [sys.executable, script],
+                cwd=ROOT,
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
         )
         self.said: list[str] = []
         self._lines: queue.Queue[str] = queue.Queue()
@@ -84,7 +92,7 @@ class Running:
         return self._ended(seconds)
 
     def _ended(self, seconds: float) -> int:
-        code = self.process.wait(seconds)
+        code = int(self.process.wait(seconds))
         self._reader.join(5)
         if self.process.stdout is not None and not self._reader.is_alive():
             self.process.stdout.close()
@@ -92,9 +100,9 @@ class Running:
 
 
 @contextmanager
-def a_scheduler(env: dict[str, str]) -> Iterator[Running]:
+def a_scheduler(env: dict[str, str], *, forked: bool = False) -> Iterator[Running]:
     """A scheduler that says it is ready."""
-    running = Running(env)
+    running = Running(env, forked=forked)
     try:
         running.wait_for("ready")
         yield running

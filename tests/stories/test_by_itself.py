@@ -90,14 +90,14 @@ def scene(app: Flask, url: str) -> Iterator[Scene]:
 
 
 def test_job_and_sweep_together_do_it_once(scene: Scene) -> None:
-    with a_scheduler(scene.env) as running:
+    with a_scheduler(scene.env, forked=True) as running:
         assert scene.all_told() < IN_TIME
         assert running.stop() == 0
     scene.check()
 
 
 def test_the_sweep_does_it_when_every_job_is_lost(scene: Scene) -> None:
-    with a_scheduler(scene.env) as running:
+    with a_scheduler(scene.env, forked=True) as running:
         with scene.app.app_context(), write(db.session):
             assert db.session.query(Job).delete() == 1
         assert scene.all_told() < IN_TIME
@@ -108,7 +108,7 @@ def test_the_sweep_does_it_when_every_job_is_lost(scene: Scene) -> None:
 def test_the_job_does_it_without_a_sweep(scene: Scene, tmp_path: Path) -> None:
     script = tmp_path / "without_sweep.py"
     script.write_text(WITHOUT_SWEEP)
-    running = Running(scene.env, str(script))
+    running = Running(scene.env, str(script), forked=True)
     running.wait_for("ready")
     assert scene.all_told() < IN_TIME
     assert running.stop() == 0
@@ -128,7 +128,7 @@ def test_what_ran_out_while_nobody_ran_is_done_at_the_start(scene: Scene) -> Non
 
 
 def test_an_answer_in_time_is_left_alone(scene: Scene) -> None:
-    with a_scheduler(scene.env) as running:
+    with a_scheduler(scene.env, forked=True) as running:
         with scene.app.app_context(), write(db.session):
             invited = sa.select(TrainingEnroll).where(
                 TrainingEnroll.status == EnrolmentStatus.INVITED
