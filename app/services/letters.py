@@ -92,13 +92,18 @@ def left_waitlist(
     _tell(session, "left_waitlist", [place], seq, now, students=to_student)
 
 
-def undelivered(
-    session: Session, place: Place, now: datetime, *, letter: str = "invited"
-) -> None:
+def undelivered(session: Session, place: Place, now: datetime, *, letter: str = "invited") -> None:
     """For trainers and office: `letter` did not reach this student (WI8, reliability OB10)."""
     facts = {"letter": letter}
     _tell(
-        session, "undelivered", [place], BY_INVITATION, now, students=False, office=True, facts=facts
+        session,
+        "undelivered",
+        [place],
+        BY_INVITATION,
+        now,
+        students=False,
+        office=True,
+        facts=facts,
     )
 
 
