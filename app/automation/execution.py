@@ -36,14 +36,18 @@ from app.automation.automation_base import (
     Failed,
     Registration,
     Skip,
+    exited,
     get_automation_class,
+    no_exit,
 )
 from app.automation.claims import BadState, Claimed, State
 from app.automation.sorting import Facts, Terms, Work, item_of
 from app.extensions import db, utcnow, write
 from app.models.automation import RunStatus
+from app.models.bulk import dialect_of
 from app.models.job import Job
 from app.models.rules import rules_of
+from app.models.text import named, said_by
 from app.services import plan, runs
 from app.services.runs import Begun, Dead, LostRun, Outcome
 from app.services.transitions import ENDED
@@ -57,7 +61,8 @@ SLICE_SECONDS = 0.05  # of light tasks in one transaction: nobody waits long for
 QUICK_SECONDS = 1.0  # of work that is not announced
 TOLERATED = 4  # times the slice that light tasks were thought to take
 HANGS_SECONDS = 10.0  # after which work that should have been quick loses its lease
-WORTH_SPLITTING = 200  # jobs; fewer run in one thread
+WORTH_SPLITTING = 200  # jobs of a schedule; fewer run in one thread
+MOST_IDLE = 2**31 - 1  # milliseconds, as PostgreSQL counts them
 BACKOFF = runs.Backoff()
 
 
@@ -97,6 +102,19 @@ class Progress:
 
     def __init__(self) -> None:
         self._quick_since: float | None = None
+        self.works: Sequence[Work] = ()  # what is being worked on
+        self.deadline: datetime | None = None  # of what the ledger knows
+        self.given_up = False  # others have its jobs now: it begins none any more
+
+    @contextmanager
+    def announced(self, works: Sequence[Work]) -> Iterator[None]:
+        """While runs that have begun are worked on."""
+        self.works = works
+        self.deadline = max(map(_deadline, works), default=None)
+        try:
+            yield
+        finally:
+            self.works, self.deadline = (), None
 
     @contextmanager
     def quickly(self) -> Iterator[None]:
@@ -105,13 +123,14 @@ class Progress:
         try:
             yield
         finally:
-            self._quick_since = None
+            self.works, self._quick_since = (), None
 
-    @property
-    def hangs(self) -> bool:
-        """It should have been over long ago; no run stands there to be timed out."""
-        since = self._quick_since
-        return since is not None and time.monotonic() - since > HANGS_SECONDS
+    def hangs(self, now: datetime) -> bool:
+        """It should have been over by now: its time-out has passed, or it was to be quick."""
+        since, deadline = self._quick_since, self.deadline
+        if since is not None:
+            return time.monotonic() - since > HANGS_SECONDS
+        return deadline is not None and now >= deadline
 
 
 @dataclass(frozen=True)
@@ -125,6 +144,11 @@ class Worker:
     paces: Paces = field(default_factory=Paces)
     progress: Progress = field(default_factory=Progress)
 
+    @property
+    def stops(self) -> bool:
+        """It shall begin nothing any more."""
+        return self.progress.given_up or self.stopping()
+
 
 def each(
     session: Session,
@@ -133,15 +157,30 @@ def each(
     *,
     failed: Callable[[T, Exception], None],
 ) -> None:
-    """Do one thing per id, each in its own transaction; `failed` records the reason (STYLE R10)."""
+    """Do one thing per id, each in its own transaction; `failed` records the reason (STYLE R10).
+
+    What can't even be recorded is logged, and stops no other either.
+    """
     session.commit()  # ends the read that found the ids
     for id_ in ids:
         try:
-            do(id_)
+            with no_exit():
+                do(id_)
+            session.commit()
         except Exception as error:
             session.rollback()
-            failed(id_, error)
+            _tell(session, failed, id_, error)
+
+
+def _tell(
+    session: Session, failed: Callable[[T, Exception], None], id_: T, error: Exception
+) -> None:
+    try:
+        failed(id_, error)
         session.commit()
+    except Exception:
+        session.rollback()
+        log.exception("what failed could not be recorded")
 
 
 # --- doors ---------------------------------------------------------------------------------------
@@ -190,24 +229,55 @@ def _by_class(session: Session, jobs: Sequence[Claimed]) -> dict[str, list[Claim
 def split(session: Session, jobs: Sequence[Claimed], parts: int) -> list[list[Claimed]]:
     """The jobs in at most so many parts that can run side by side; what belongs together stays.
 
-    SQLite lets one write at a time, so there it is one part.
+    Each schedule has a part of its own, as far as there are so many: a task that hangs holds up no
+    other schedule. Threads to spare help the largest, but not on SQLite, which lets one write.
     """
-    if parts < 2 or len(jobs) < WORTH_SPLITTING or session.get_bind().dialect.name == "sqlite":
-        return [list(jobs)]
-    found: list[list[Claimed]] = [[] for _ in range(parts)]
-    for group in _together(session, jobs):
+    by_schedule: defaultdict[Any, list[Claimed]] = defaultdict(list)
+    for job in jobs:
+        by_schedule[None if isinstance(job.state, BadState) else job.state[1:]].append(job)
+    groups = sorted(by_schedule.values(), key=len, reverse=True)
+    if len(groups) >= parts:
+        return _dealt(groups, parts)
+    several = session.get_bind().dialect.name != "sqlite"
+    hands = _hands([len(group) for group in groups], parts) if several else [1] * len(groups)
+    return [
+        part
+        for group, count in zip(groups, hands, strict=True)
+        for part in (_dealt(_together(session, group), count) if count > 1 else [group])
+    ]
+
+
+def _hands(sizes: list[int], hands: int) -> list[int]:
+    """How many threads each of these groups gets; only the large ones more than one."""
+    given = [1] * len(sizes)
+    for _ in range(hands - len(sizes)):
+        most = max(range(len(sizes)), key=lambda n: sizes[n] / given[n])
+        if sizes[most] / given[most] < WORTH_SPLITTING:
+            break
+        given[most] += 1
+    return given
+
+
+def _dealt(groups: Iterable[list[Claimed]], parts: int) -> list[list[Claimed]]:
+    """The groups in at most so many parts of about one size."""
+    found: list[list[Claimed]] = [[] for _ in range(max(1, parts))]
+    for group in groups:
         min(found, key=len).extend(group)
     return [part for part in found if part]
 
 
-def _together(session: Session, jobs: Sequence[Claimed]) -> Iterator[list[Claimed]]:
-    """The jobs in groups that their classes want in one transaction, the largest first."""
-    for class_name, some in _by_class(session, jobs).items():
-        registration = get_automation_class(class_name)
-        if registration is None or not _does_together(registration.cls):
-            yield from (some[n : n + WORTH_SPLITTING] for n in range(0, len(some), WORTH_SPLITTING))
-        else:
-            yield from sorted(_lists(session, registration.cls, some), key=len, reverse=True)
+def _together(session: Session, jobs: list[Claimed]) -> list[list[Claimed]]:
+    """The jobs of a schedule in groups that its class wants in one transaction, largest first."""
+    state = jobs[0].state
+    registration = None if isinstance(state, BadState) else get_automation_class(state.class_name)
+    if registration is None or not _does_together(registration.cls):
+        return [jobs[n : n + WORTH_SPLITTING] for n in range(0, len(jobs), WORTH_SPLITTING)]
+    try:
+        with no_exit():
+            return sorted(_lists(session, registration.cls, jobs), key=len, reverse=True)
+    except Exception:  # theirs: who runs it meets it again, and puts it off
+        session.rollback()
+        return [jobs]
 
 
 def _lists(
@@ -266,7 +336,7 @@ class Batch:
     ) -> None:
         self.session, self.name, self.jobs = session, name, jobs
         self.cls, self.class_name = registration.cls, registration.name
-        self.worker, self.clock, self.stopping = worker, worker.clock, worker.stopping
+        self.worker, self.clock = worker, worker.clock
         self.together = _does_together(self.cls)
         self.doubtful = False  # quick work was rolled back: no more of it in this batch
         self.facts: Facts | None = None
@@ -283,7 +353,7 @@ class Batch:
         began = time.perf_counter()
         lists = _lists(self.session, self.cls, self.jobs) if self.together else [self.jobs]
         left = [self._list(some) for some in lists]
-        while self.alone and not self.stopping():
+        while self.alone and not self.worker.stops:
             self._carefully([self.alone.pop()])
         self._give_back([*chain.from_iterable(left), *self.alone])
         self._remember()
@@ -294,10 +364,12 @@ class Batch:
     def _list(self, jobs: list[Claimed]) -> list[Claimed]:
         """Run jobs that belong together, others some at a time; return what was not begun."""
         count = len(jobs) if self.together else 1
-        while jobs and not self.stopping():
+        while jobs and not self.worker.stops:
             if done := self._quickly(jobs):
                 jobs = jobs[done:]
                 continue
+            if self.worker.stops:  # it took so long that others have them now
+                break
             some, jobs, since = jobs[:count], jobs[count:], time.perf_counter()
             self._carefully(some)
             each_took = (time.perf_counter() - since) / len(some)
@@ -313,7 +385,7 @@ class Batch:
             runs.try_again(self.session, _begun(work), error, now, at)
         for job in self.jobs:
             at = BACKOFF.next_try(job.attempts, now, _jitter())
-            claims.back_off(self.session, job, at or now + BACKOFF.longest, str(error))
+            claims.back_off(self.session, job, at or now + BACKOFF.longest, said_by(error))
 
     def _give_back(self, jobs: list[Claimed]) -> None:
         if jobs:
@@ -364,6 +436,7 @@ class Batch:
         # First, so that from here on nobody else can have them; a task may take them away too.
         if claims.done(self.session, [work.job for work in works]) < len(works):
             raise Unsure("some are no longer ours")
+        self.worker.progress.works = works
         until = time.perf_counter() + TOLERATED * SLICE_SECONDS
         with rollbacks_of(self.session) as rolled_back:
             for some in [works] if self.together else [[work] for work in works]:
@@ -399,10 +472,11 @@ class Batch:
             self._drop(jobs)
             return
         self.begun = self._begin(terms, jobs)
-        tasks = {id(work.task): work for work in self.begun}
-        lists = self.cls.batches(self.session, [work.task for work in self.begun]) if tasks else []
-        for some in lists:
-            self._in_slices([tasks[id(task)] for task in some])
+        if self.begun:
+            tasks = {id(work.task): work for work in self.begun}
+            with self.worker.progress.announced(self.begun):
+                for some in self.cls.batches(self.session, [work.task for work in self.begun]):
+                    self._in_slices([tasks[id(task)] for task in some])
         self.begun = []
 
     def _begin(self, terms: Terms, jobs: list[Claimed]) -> list[Work]:
@@ -419,7 +493,7 @@ class Batch:
                 claims.plan_again(self.session, job, due)
             for job, error in sorted_.broken:
                 at = BACKOFF.next_try(job.attempts, now, _jitter())
-                claims.back_off(self.session, job, at or now + BACKOFF.longest, str(error))
+                claims.back_off(self.session, job, at or now + BACKOFF.longest, said_by(error))
             ended = (*ENDED, Dead)
             over = [w.job for w in sorted_.to_run if _kind(begun[w.wanted.key]) in ended]
             claims.done(self.session, over)
@@ -466,6 +540,7 @@ class Batch:
         began = time.perf_counter()
         try:
             with write(self.session):
+                self._may_be_idle(works[0].terms)
                 if together:
                     self._execute(works, now)
                 else:
@@ -475,6 +550,13 @@ class Batch:
             return self._alone(part or works[:1], error)
         self._count(part, time.perf_counter() - began)
         return len(part)
+
+    def _may_be_idle(self, terms: Terms) -> None:
+        """Let a task that has written work outside the database: PostgreSQL would hang up."""
+        if dialect_of(self.session) == "postgresql":
+            seconds = (terms.timeout or runs.TIMEOUT).total_seconds()
+            most = int(min(seconds * 1000, MOST_IDLE))
+            self.session.execute(sa.text(f"SET LOCAL idle_in_transaction_session_timeout = {most}"))
 
     def _while_there_is_time(self, works: Iterable[Work], now: datetime) -> list[Work]:
         part: list[Work] = []
@@ -502,7 +584,7 @@ class Batch:
                 raise
             works[0].skipped = skip.reason
         except SystemExit as stop:  # of a task, not of us
-            raise Failed(f"it called sys.exit({stop.code!r})") from stop
+            raise exited(stop) from stop
 
     def _record(self, works: list[Work], since: datetime) -> None:
         """The runs end here, in the transaction of what they did; then their jobs go."""
@@ -537,7 +619,7 @@ class Batch:
         with write(self.session):
             ours = runs.try_again(self.session, run, error, now, at)
             if ours and at is not None:
-                claims.back_off(self.session, work.job, at, str(error))
+                claims.back_off(self.session, work.job, at, said_by(error))
             else:
                 claims.done(self.session, [work.job])
         if not ours:
@@ -545,7 +627,7 @@ class Batch:
             return
         log.error("run failed: job=%s attempt=%s again=%s", work.job.id, run.attempt, at,
                   exc_info=error)  # fmt: skip
-        self.error = f"{type(error).__name__}: {error}"[:500]
+        self.error = named(error, 500)
         self._end(work, RunStatus.FAILED, ended=at is None)
 
     def _lost(self, work: Work) -> None:
@@ -612,6 +694,10 @@ class Poisoned(Exception):
 
 def _kind(outcome: Outcome) -> Any:
     return outcome if isinstance(outcome, RunStatus) else type(outcome)
+
+
+def _deadline(work: Work) -> datetime:
+    return _begun(work).started_at + (work.terms.timeout or runs.TIMEOUT)
 
 
 def _begun(work: Work) -> Begun:

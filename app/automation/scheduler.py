@@ -45,11 +45,16 @@ class Handed(NamedTuple):
 
     future: Future[None]
     progress: execution.Progress
+    jobs: Sequence[Claimed] = ()
 
     @property
     def lives(self) -> bool:
-        """It is worked on, and what should be quick doesn't hang: that ends with its lease."""
-        return not self.future.done() and not self.progress.hangs
+        """It is worked on, and its jobs are still its own."""
+        return not self.future.done() and not self.progress.given_up
+
+    def hangs(self, now: datetime) -> bool:
+        """It is worked on and should be over: it holds its thread for nothing."""
+        return not self.future.done() and (self.progress.given_up or self.progress.hangs(now))
 
 
 class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
@@ -72,6 +77,7 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         self._paces = execution.Paces()
         self._keeper: threading.Thread | None = None
         self._over = threading.Event()
+        self._stuck_since: float | None = None
 
     # --- the plan, from any process ---
 
@@ -111,7 +117,7 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         self.app, self.worker, self.epoch, self.report = app, worker, epoch, report
         self._threads = threads
         self._over.clear()
-        self.fenced, self.last_pass = False, time.monotonic()
+        self.fenced, self.last_pass, self._stuck_since = False, time.monotonic(), None
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="task")
         self._keeper = threading.Thread(target=self._keep, name="leases", daemon=True)
         self._keeper.start()
@@ -122,6 +128,21 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         """How many claims are being worked on; a pass that is claiming is waited for."""
         with self._between_passes(LONGEST_PASS):
             return sum(not handed.future.done() for handed in list(self._running.values()))
+
+    @property
+    def stuck_for(self) -> float:
+        """Seconds for which only a fresh process could help; 0: it goes on.
+
+        Each thread is held by a task that should have ended, or one that hangs can't be let go, for
+        instance since it keeps all others from writing.
+        """
+        since = self._stuck_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def dead(self) -> bool:
+        """Nobody renews leases any more, though nobody asked to stop."""
+        return self._keeper is not None and not (self._keeper.is_alive() or self._over.is_set())
 
     def stop(self, grace: float) -> bool:
         """Claim nothing more, let what runs finish for `grace` seconds; whether all did (SI7).
@@ -188,7 +209,7 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         return 0.0
 
     def _hand_on(self, token: str, jobs: Sequence[Claimed]) -> None:
-        """To as many threads as are free, where several can write at once."""
+        """To as many threads as are free."""
         assert self.app is not None  # noqa: S101  `run_in` made both
         assert self._pool is not None  # noqa: S101
         with self.app.app_context():
@@ -197,7 +218,7 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         for n, part in enumerate(parts):
             progress = execution.Progress()
             future = self._pool.submit(self._run, part, progress)
-            self._running[f"{token}/{n}"] = Handed(future, progress)
+            self._running[f"{token}/{n}"] = Handed(future, progress, part)
             future.add_done_callback(lambda _: self.wakeup())
 
     def _run(self, jobs: Sequence[Claimed], progress: execution.Progress) -> None:
@@ -223,19 +244,32 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
                 self._sign_of_life()
             except Exception:
                 log.exception("leases could not be renewed")
+            self._see_who_hangs()
+
+    def _see_who_hangs(self) -> None:
+        now, all_ = self.clock(), list(self._running.values())
+        hung = [handed for handed in all_ if handed.hangs(now)]
+        stuck = len(hung) >= self._threads or not all(h.progress.given_up for h in hung)
+        self._stuck_since = (self._stuck_since or time.monotonic()) if stuck else None
 
     def _sign_of_life(self) -> None:
         assert self.app is not None  # noqa: S101
-        running = list(self._running.items())
-        tokens = list({key.split("/")[0] for key, handed in running if handed.lives})
+        now, running = self.clock(), list(self._running.items())
+        lives = {key: handed for key, handed in running if handed.lives}
+        hung = [handed for handed in lives.values() if handed.hangs(now)]
         with self.app.app_context(), write(db.session):
-            now, e = self.clock(), SchedulerEpoch
-            if tokens:
-                claims.keep(db.session(), tokens, now)
-                runs.time_out(db.session(), self.worker, now)
+            session, e = db.session(), SchedulerEpoch
+            if lives:
+                claims.keep(session, list({key.split("/")[0] for key in lives}), now)
+                runs.time_out(session, self.worker, now)
+            for handed in hung:
+                begun = [work.job.id for work in handed.progress.works]
+                claims.let_go(session, handed.jobs, begun, now)
             mine = sa.update(e).where(e.id == 1, e.epoch == self.epoch).values(seen_at=now)
-            if not db.session.execute(mine.returning(e.id)).all():
+            if not session.execute(mine.returning(e.id)).all():
                 self.fenced = True  # noticed even if nothing is due
+        for handed in hung:
+            handed.progress.given_up = True
 
     def shutdown(self, wait: bool = True) -> None:
         """Stop; with `wait` after what runs has finished."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import cache
@@ -131,12 +131,23 @@ def read_plan(session: Session) -> Plan:
     all_, others = session.execute(_listed(dialect_of(session), environment)).one()
     ids = json.loads(others) if isinstance(others, str) else others or []
     found = Plan(of_waitlist=all_ - len(ids))
-    for some in chunks(ids):
-        for row in session.execute(sa.select(*SEEN).where(JOBS.c.id.in_(some))):
-            if is_ours(row.id, environment) and _arguments(row.job_state) is not None:
-                name, item, _ = row.id.split("/")
-                found.others.setdefault(name, {})[item] = seen(row)
+    for row in _read(session, ids):
+        if is_ours(row.id, environment) and _arguments(row.job_state) is not None:
+            name, item, _ = row.id.split("/")
+            found.others.setdefault(name, {})[item] = seen(row)
     return found
+
+
+def _read(session: Session, ids: Sequence[str]) -> Iterator[Any]:
+    """The jobs of these ids; one that cannot be read is left to whoever claims it, and parks it."""
+    for some in chunks(ids):
+        try:
+            yield from session.execute(sa.select(*SEEN).where(JOBS.c.id.in_(some))).all()
+        except (ValueError, TypeError, OverflowError):  # a due time that is no date of Python's
+            half = len(some) // 2
+            if half:
+                yield from _read(session, some[:half])
+                yield from _read(session, some[half:])
 
 
 @cache
@@ -200,11 +211,7 @@ def plan_items(
 
 def _jobs(session: Session, ids: Mapping[str, str]) -> dict[str, There]:
     """The jobs of these ids, by item."""
-    found = {}
-    for some in chunks(list(ids)):
-        for row in session.execute(sa.select(*SEEN).where(JOBS.c.id.in_(some))):
-            found[ids[row.id]] = seen(row)
-    return found
+    return {ids[row.id]: seen(row) for row in _read(session, list(ids))}
 
 
 @dataclass

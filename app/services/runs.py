@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import logging
-import traceback as tracebacks
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,6 +30,7 @@ from app.models.automation import AutomationRun, AutomationSchedule, RunStatus
 from app.models.bulk import CHUNK, among, chunks, dialect_of, insert_many, send
 from app.models.job import Job
 from app.models.rules import rules_of
+from app.models.text import said_by, storable, traceback_of
 from app.models.types import new_uuid, new_uuids
 from app.services import plan
 from app.services.refusals import Refusal
@@ -365,7 +365,7 @@ def end_at_once(session: Session, span: Span, ends: Sequence[Ended]) -> Begun | 
         shared = {
             "schedule_id": span.schedule_id,
             "status": RunStatus.SUCCESS if reason is None else RunStatus.SKIPPED,
-            "reason": reason and reason[:100],
+            "reason": reason and storable(reason, 100),
             "worker": span.worker,
             "started_at": span.started_at,
             "deadline_at": span.deadline,
@@ -399,7 +399,7 @@ def succeed(
 
 def skip(session: Session, runs: Sequence[Begun], now: datetime, reason: str) -> None:
     """The task said there was nothing to do, and why. Raises `LostRun`."""
-    _end(session, runs, RunStatus.SKIPPED, now, [None] * len(runs), reason=reason[:100])
+    _end(session, runs, RunStatus.SKIPPED, now, [None] * len(runs), reason=storable(reason, 100))
 
 
 def _end(
@@ -447,9 +447,9 @@ def try_again(
     False: the run was not ours any more.
     """
     said: dict[str, Any] = {
-        "error": str(error)[:2000] or type(error).__name__,
-        "error_type": type(error).__name__[:200],
-        "traceback": "".join(tracebacks.format_exception(error))[-20000:],
+        "error": said_by(error),
+        "error_type": storable(type(error).__name__, 200),
+        "traceback": traceback_of(error),
     }
     ours: dict[str, Any] = {"where": OUR_ATTEMPT, "given": {"our_attempt": run.attempt}}
     if at is not None:

@@ -857,3 +857,28 @@ def test_a_failure_says_so_in_words(engine: Engine) -> None:
     Chore.acts = {"sweep": raises(Failed("no water"))}
     [line] = engine.tick()
     assert line.error == "Failed: no water"
+
+
+@pytest.mark.parametrize("where", ["query", "get_event_dt", "last_moment", "batches", "__init__"])
+def test_a_class_that_exits_the_program_puts_its_own_jobs_off(
+    engine: Engine, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(*_args: Any, **_more: Any) -> Any:
+        raise SystemExit(3)
+
+    class Exiting(Chore):
+        pass
+
+    wrap: Any = {"query": staticmethod, "get_event_dt": staticmethod, "__init__": lambda f: f}
+    monkeypatch.setattr(Exiting, where, wrap.get(where, classmethod)(leave))
+    things, acts = Chore.things, Chore.acts
+    with registered(Exiting):
+        engine.schedule("exiting", Exiting)
+        Chore.things, Chore.acts = things, acts
+        engine.plan("a", "b", schedule="exiting", cls=Exiting)
+        engine.plan("sweep")
+        engine.tick()
+        jobs = engine.jobs()
+    assert engine.effects() == {"sweep": 1}
+    assert {jobs[item].last_error for item in "ab"} == {"it called sys.exit(3)"}
+    assert {jobs[item].claim for item in "ab"} == {None}
