@@ -54,6 +54,6 @@ requirements: .venv/developing ## lock requirements*.in anew, the larger set fir
 	@touch $@
 
 .venv/developing: .venv/bin/python requirements-dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt \
+	@$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt \
 		|| { echo "Installing failed: is there a network? The lines above say what is missing."; exit 1; }
 	@touch $@ .venv/running

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from app.ops.memory import settle
 from tests import compiled, databases, postgres
 
 POSTGRESQL_URL, FOLDER = "NEXTSEAT_TEST_POSTGRESQL", "NEXTSEAT_TEST_FOLDER"
@@ -46,6 +47,10 @@ def _a_server() -> postgres.Server:
         return postgres.Server()
     except postgres.NoPostgresql as no:
         raise pytest.UsageError(str(no)) from no
+
+
+def pytest_collection_finish() -> None:
+    settle()  # as the processes that serve people do: a tenth of the suite's time
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
