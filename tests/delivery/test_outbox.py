@@ -439,6 +439,9 @@ def test_a_drain_waits_for_tokens(url: str) -> None:
 def test_beside_many_sent_rows_claims_use_the_indexes_of_open_ones(
     kind: str, clock: Clock, analysed: bool
 ) -> None:
+    if kind == "postgresql":  # a lent table has indexes as large as what was in it
+        with write(db.session):
+            db.session.execute(sa.text("TRUNCATE outbox CASCADE"))
     _many_sent(20_000)
     ids = promise(30) + promise(2, aggregate="ada")
     if analysed:
