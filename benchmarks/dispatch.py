@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from flask import Flask
 
 from app.automation.automation_base import BaseAutomationTask, register_automation
-from app.automation.execution import Line
 from app.automation.scheduler import PlanScheduler
+from app.automation.worker import Line
 from app.extensions import db as database
 from app.extensions import utcnow, write
 from app.models import AutomationRun, AutomationSchedule, Job, RunStatus, SchedulerEpoch

@@ -21,7 +21,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from typing import Any, TypeVar
@@ -32,7 +32,6 @@ from sqlalchemy.orm import Session
 
 from app.automation import claims, sorting
 from app.automation.automation_base import (
-    BaseAutomationTask,
     Failed,
     Registration,
     Skip,
@@ -41,7 +40,9 @@ from app.automation.automation_base import (
     no_exit,
 )
 from app.automation.claims import BadState, Claimed, State
+from app.automation.sharing import does_together, lists_of
 from app.automation.sorting import Facts, Terms, Work, item_of
+from app.automation.worker import Clock, Line, Worker
 from app.extensions import db, utcnow, write
 from app.models.automation import RunStatus
 from app.models.bulk import dialect_of
@@ -55,99 +56,12 @@ from app.services.transitions import ENDED
 log = logging.getLogger("app.automation.execution")
 
 T = TypeVar("T")
-Clock = Callable[[], datetime]
 AHEAD_SECONDS = 1.0  # of work that has begun: a time-out counts from there, a death ends so much
 SLICE_SECONDS = 0.05  # of light tasks in one transaction: nobody waits long for the writer's slot
 QUICK_SECONDS = 1.0  # of work that is not announced
 TOLERATED = 4  # times the slice that light tasks were thought to take
-HANGS_SECONDS = 10.0  # after which work that should have been quick loses its lease
-WORTH_SPLITTING = 200  # jobs of a schedule; fewer run in one thread
 MOST_IDLE = 2**31 - 1  # milliseconds, as PostgreSQL counts them
 BACKOFF = runs.Backoff()
-
-
-@dataclass(frozen=True)
-class Line:
-    """What became of a schedule's batch, for the console (people PO1)."""
-
-    schedule: str
-    ended: Counter[str]  # by status
-    counters: Counter[str]  # what the tasks counted
-    seconds: float
-    error: str | None = None
-
-
-Report = Callable[[Line], None]
-Stopping = Callable[[], bool]
-
-
-class Paces:
-    """How many seconds an item of each class took last, in this process."""
-
-    def __init__(self) -> None:
-        self._seconds: dict[str, float] = {}
-
-    def note(self, class_name: str, seconds: float, items: int) -> None:
-        """So many took that long."""
-        self._seconds[class_name] = seconds / items
-
-    def fitting(self, class_name: str, seconds: float) -> int:
-        """How many items should be done in so many seconds; of a class not seen yet none."""
-        each_took = self._seconds.get(class_name)
-        return int(seconds / max(each_took, 1e-6)) if each_took is not None else 0
-
-
-class Progress:
-    """How it goes with a claim: told by the thread that works on it, read by another."""
-
-    def __init__(self) -> None:
-        self._quick_since: float | None = None
-        self.works: Sequence[Work] = ()  # what is being worked on
-        self.deadline: datetime | None = None  # of what the ledger knows
-        self.given_up = False  # others have its jobs now: it begins none any more
-
-    @contextmanager
-    def announced(self, works: Sequence[Work]) -> Iterator[None]:
-        """While runs that have begun are worked on."""
-        self.works = works
-        self.deadline = max(map(_deadline, works), default=None)
-        try:
-            yield
-        finally:
-            self.works, self.deadline = (), None
-
-    @contextmanager
-    def quickly(self) -> Iterator[None]:
-        """While work is done that the ledger knows nothing of."""
-        self._quick_since = time.monotonic()
-        try:
-            yield
-        finally:
-            self.works, self._quick_since = (), None
-
-    def hangs(self, now: datetime) -> bool:
-        """It should have been over by now: its time-out has passed, or it was to be quick."""
-        since, deadline = self._quick_since, self.deadline
-        if since is not None:
-            return time.monotonic() - since > HANGS_SECONDS
-        return deadline is not None and now >= deadline
-
-
-@dataclass(frozen=True)
-class Worker:
-    """Who works on a claim, and whom it tells."""
-
-    name: str
-    clock: Clock
-    report: Report
-    stopping: Stopping = lambda: False
-    paces: Paces = field(default_factory=Paces)
-    progress: Progress = field(default_factory=Progress)
-
-    @property
-    def stops(self) -> bool:
-        """It shall begin nothing any more."""
-        return self.progress.given_up or self.stopping()
 
 
 def each(
@@ -226,74 +140,6 @@ def _by_class(session: Session, jobs: Sequence[Claimed]) -> dict[str, list[Claim
     return by_class
 
 
-def split(session: Session, jobs: Sequence[Claimed], parts: int) -> list[list[Claimed]]:
-    """The jobs in at most so many parts that can run side by side; what belongs together stays.
-
-    Each schedule has a part of its own, as far as there are so many: a task that hangs holds up no
-    other schedule. Threads to spare help the largest, but not on SQLite, which lets one write.
-    """
-    by_schedule: defaultdict[Any, list[Claimed]] = defaultdict(list)
-    for job in jobs:
-        by_schedule[None if isinstance(job.state, BadState) else job.state[1:]].append(job)
-    groups = sorted(by_schedule.values(), key=len, reverse=True)
-    if len(groups) >= parts:
-        return _dealt(groups, parts)
-    several = session.get_bind().dialect.name != "sqlite"
-    hands = _hands([len(group) for group in groups], parts) if several else [1] * len(groups)
-    return [
-        part
-        for group, count in zip(groups, hands, strict=True)
-        for part in (_dealt(_together(session, group), count) if count > 1 else [group])
-    ]
-
-
-def _hands(sizes: list[int], hands: int) -> list[int]:
-    """How many threads each of these groups gets; only the large ones more than one."""
-    given = [1] * len(sizes)
-    for _ in range(hands - len(sizes)):
-        most = max(range(len(sizes)), key=lambda n: sizes[n] / given[n])
-        if sizes[most] / given[most] < WORTH_SPLITTING:
-            break
-        given[most] += 1
-    return given
-
-
-def _dealt(groups: Iterable[list[Claimed]], parts: int) -> list[list[Claimed]]:
-    """The groups in at most so many parts of about one size."""
-    found: list[list[Claimed]] = [[] for _ in range(max(1, parts))]
-    for group in groups:
-        min(found, key=len).extend(group)
-    return [part for part in found if part]
-
-
-def _together(session: Session, jobs: list[Claimed]) -> list[list[Claimed]]:
-    """The jobs of a schedule in groups that its class wants in one transaction, largest first."""
-    state = jobs[0].state
-    registration = None if isinstance(state, BadState) else get_automation_class(state.class_name)
-    if registration is None or not _does_together(registration.cls):
-        return [jobs[n : n + WORTH_SPLITTING] for n in range(0, len(jobs), WORTH_SPLITTING)]
-    try:
-        with no_exit():
-            return sorted(_lists(session, registration.cls, jobs), key=len, reverse=True)
-    except Exception:  # theirs: who runs it meets it again, and puts it off
-        session.rollback()
-        return [jobs]
-
-
-def _lists(
-    session: Session, cls: type[BaseAutomationTask], jobs: Sequence[Claimed]
-) -> list[list[Claimed]]:
-    """The jobs that belong into one transaction, in the order to run them."""
-    tasks = [cls(item_of(job), "") for job in jobs]
-    job_of = {id(task): job for task, job in zip(tasks, jobs, strict=True)}
-    return [[job_of[id(task)] for task in some] for some in cls.batches(session, tasks)]
-
-
-def _does_together(cls: type[BaseAutomationTask]) -> bool:
-    own, plain = cls.execute_batch, BaseAutomationTask.execute_batch
-    return own.__func__ is not plain.__func__  # type: ignore[attr-defined]
-
-
 def _run_class(session: Session, class_name: str, jobs: list[Claimed], worker: Worker) -> None:
     registration = get_automation_class(class_name)
     if registration is None:
@@ -337,7 +183,7 @@ class Batch:
         self.session, self.name, self.jobs = session, name, jobs
         self.cls, self.class_name = registration.cls, registration.name
         self.worker, self.clock = worker, worker.clock
-        self.together = _does_together(self.cls)
+        self.together = does_together(self.cls)
         self.doubtful = False  # quick work was rolled back: no more of it in this batch
         self.facts: Facts | None = None
         self.begun: list[Work] = []  # not all of them ended yet
@@ -351,7 +197,7 @@ class Batch:
     def run(self) -> None:
         """All of it; whatever raises here kept the batch from beginning."""
         began = time.perf_counter()
-        lists = _lists(self.session, self.cls, self.jobs) if self.together else [self.jobs]
+        lists = lists_of(self.session, self.cls, self.jobs) if self.together else [self.jobs]
         left = [self._list(some) for some in lists]
         while self.alone and not self.worker.stops:
             self._carefully([self.alone.pop()])
@@ -399,7 +245,7 @@ class Batch:
         """What is planned for the items of this batch, as of a few seconds ago at most."""
         if self.facts is None or not self.facts.fresh:
             items = [item_of(job) for job in self.jobs]
-            self.facts = sorting.ask(self.session, self.cls, terms.automation, items, now)
+            self.facts = sorting.ask(terms, items, now)
         return self.facts
 
     # --- quickly ---
@@ -430,7 +276,7 @@ class Batch:
         if terms is None or terms.off:
             return []
         facts = self._facts(terms, now)
-        works = list(sorting.plain(self.session, self.cls, terms, facts, jobs, now))
+        works = list(sorting.plain(terms, facts, jobs, now))
         if not works or (self.together and len(works) < len(jobs)):
             return []
         # First, so that from here on nobody else can have them; a task may take them away too.
@@ -461,7 +307,7 @@ class Batch:
         if last is None:
             raise Unsure("the ledger knows some of them already")
         for work in works:
-            work.run = last
+            work.run = last  # the schedule remembers the last one; no row is asked for by it
 
     # --- carefully ---
 
@@ -483,7 +329,7 @@ class Batch:
         """Write down what will not run; begin the rest, in one transaction."""
         now = self.clock()
         facts = self._facts(terms, now)
-        sorted_ = sorting.sort(self.session, self.cls, terms, facts, jobs, now)
+        sorted_ = sorting.sort(terms, facts, jobs, now)
         with write(self.session):
             wanted = [work.wanted for work in sorted_.to_run]
             begun = runs.begin(self.session, wanted, now, self.worker.name)
@@ -694,10 +540,6 @@ class Poisoned(Exception):
 
 def _kind(outcome: Outcome) -> Any:
     return outcome if isinstance(outcome, RunStatus) else type(outcome)
-
-
-def _deadline(work: Work) -> datetime:
-    return _begun(work).started_at + (work.terms.timeout or runs.TIMEOUT)
 
 
 def _begun(work: Work) -> Begun:

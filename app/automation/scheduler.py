@@ -25,9 +25,10 @@ from apscheduler.schedulers.base import STATE_STOPPED
 from apscheduler.schedulers.blocking import BlockingScheduler
 from flask import Flask
 
-from app.automation import claims, execution, removal
+from app.automation import claims, execution, removal, sharing
 from app.automation.claims import Claimed, Fenced
 from app.automation.jobstore import PlannedOnly, PlanStore
+from app.automation.worker import Paces, Progress, Report, Worker
 from app.extensions import db, utcnow, write
 from app.models.system import SchedulerEpoch
 from app.services import runs
@@ -44,7 +45,7 @@ class Handed(NamedTuple):
     """A part of a claim, in the hands of a thread."""
 
     future: Future[None]
-    progress: execution.Progress
+    progress: Progress
     jobs: Sequence[Claimed] = ()
 
     @property
@@ -66,7 +67,7 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         self.add_jobstore(self.plan, "default")
         self.app: Flask | None = None
         self.clock: Callable[[], datetime] = utcnow
-        self.report: execution.Report = lambda _line: None
+        self.report: Report = lambda _line: None
         self.worker, self.epoch = "", 0
         self.fenced = False
         self.last_pass = time.monotonic()
@@ -74,7 +75,7 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         self._pool: ThreadPoolExecutor | None = None
         self._running: dict[str, Handed] = {}
         self._passing = threading.Lock()  # from before a claim until its parts are in `_running`
-        self._paces = execution.Paces()
+        self._paces = Paces()
         self._keeper: threading.Thread | None = None
         self._over = threading.Event()
         self._stuck_since: float | None = None
@@ -110,9 +111,7 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
 
     # --- the loop, in the one process ---
 
-    def run_in(
-        self, app: Flask, *, worker: str, epoch: int, threads: int, report: execution.Report
-    ) -> None:
+    def run_in(self, app: Flask, *, worker: str, epoch: int, threads: int, report: Report) -> None:
         """Run the plan of `app`; `epoch` is this start's number (SI4)."""
         self.app, self.worker, self.epoch, self.report = app, worker, epoch, report
         self._threads = threads
@@ -214,16 +213,16 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         assert self._pool is not None  # noqa: S101
         with self.app.app_context():
             free = self._threads - len(self._running)
-            parts = execution.split(db.session(), jobs, free)
+            parts = sharing.split(db.session(), jobs, free)
         for n, part in enumerate(parts):
-            progress = execution.Progress()
+            progress = Progress()
             future = self._pool.submit(self._run, part, progress)
             self._running[f"{token}/{n}"] = Handed(future, progress, part)
             future.add_done_callback(lambda _: self.wakeup())
 
-    def _run(self, jobs: Sequence[Claimed], progress: execution.Progress) -> None:
+    def _run(self, jobs: Sequence[Claimed], progress: Progress) -> None:
         assert self.app is not None  # noqa: S101
-        worker = execution.Worker(
+        worker = Worker(
             self.worker,
             self.clock,
             self.report,

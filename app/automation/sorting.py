@@ -46,6 +46,12 @@ class Work:
     skipped: str | None = None  # the reason its task gave
 
     @property
+    def deadline(self) -> datetime:
+        """By when its run, which has begun, must be over."""
+        assert self.run is not None  # noqa: S101
+        return self.run.started_at + (self.terms.timeout or runs.TIMEOUT)
+
+    @property
     def wanted(self) -> Wanted:
         """As the ledger wants it."""
         item, _, due = self.occurrence
@@ -83,6 +89,8 @@ class Facts:
 class Terms:
     """What a schedule says about its jobs now."""
 
+    session: Session
+    cls: type[BaseAutomationTask]
     automation: AutomationSchedule
     schedule_id: int
     name: str
@@ -106,6 +114,8 @@ def terms_of(
     seconds = automation.timeout_seconds or cls.timeout_seconds
     development = rules_of(session).environment is Environment.DEVELOPMENT
     return Terms(
+        session,
+        cls,
         automation,
         automation.id,
         automation.name,
@@ -139,13 +149,7 @@ def why_off(automation: AutomationSchedule) -> str | None:
     return "schedule-paused" if automation.paused_at is not None else None
 
 
-def ask(
-    session: Session,
-    cls: type[BaseAutomationTask],
-    automation: AutomationSchedule,
-    items: list[str],
-    now: datetime,
-) -> Facts:
+def ask(terms: Terms, items: list[str], now: datetime) -> Facts:
     """What is planned for these items, and what staff asked for."""
     facts = Facts(time.perf_counter())
 
@@ -154,29 +158,22 @@ def ask(
             facts.broken[item] = why
 
     find: Callable[..., dict[str, Occurrence]] = partial(
-        cls.planned, session, automation, now, left_out=left_out
+        terms.cls.planned, terms.session, terms.automation, now, left_out=left_out
     )
     facts.planned = find(items=items)
     if absent := [item for item in items if item not in facts.planned]:
-        facts.by_hand = runs.waiting_by_hand(session, absent)
+        facts.by_hand = runs.waiting_by_hand(terms.session, absent)
     if facts.by_hand:
         again = find(items=[run.item for run in facts.by_hand.values()])
         facts.planned = again | facts.planned
     mine = set(items)
     for item, error in facts.broken.items():
         if item in mine:
-            log.error("item left out: %s %s", automation.name, item[:100], exc_info=error)
+            log.error("item left out: %s %s", terms.name, item[:100], exc_info=error)
     return facts
 
 
-def sort(
-    session: Session,
-    cls: type[BaseAutomationTask],
-    terms: Terms,
-    facts: Facts,
-    jobs: Iterable[Claimed],
-    now: datetime,
-) -> Sorted:
+def sort(terms: Terms, facts: Facts, jobs: Iterable[Claimed], now: datetime) -> Sorted:
     """What is to become of each job."""
     found, seen = Sorted(), set()
     for job in jobs:
@@ -190,10 +187,10 @@ def sort(
         gone = occurrence is None
         occurrence = occurrence or Occurrence(item, job.due, job.due)
         named = staff.occurrence if staff else occurrence.name
-        work = _work(session, cls, terms, job, occurrence, named, now)
+        work = _work(terms, job, occurrence, named, now)
         if terms.off:
             found.verdicts[RunStatus.SKIPPED, terms.off].append(work)
-        elif gone and not cls.runs_when_gone:
+        elif gone and not terms.cls.runs_when_gone:
             found.verdicts[RunStatus.SKIPPED, "gone"].append(work)
         elif not staff and terms.is_early(occurrence, now):
             found.moved.append((job, occurrence.due))
@@ -205,14 +202,7 @@ def sort(
     return found
 
 
-def plain(
-    session: Session,
-    cls: type[BaseAutomationTask],
-    terms: Terms,
-    facts: Facts,
-    jobs: Iterable[Claimed],
-    now: datetime,
-) -> Iterator[Work]:
+def plain(terms: Terms, facts: Facts, jobs: Iterable[Claimed], now: datetime) -> Iterator[Work]:
     """The jobs to run as planned, up to the first of which anything else is to be said.
 
     Only a first claim is plain: over what was claimed before, somebody may have died.
@@ -221,7 +211,7 @@ def plain(
         occurrence = facts.planned.get(item_of(job))
         if occurrence is None or job.attempts > 1 or terms.is_early(occurrence, now):
             return
-        work = _work(session, cls, terms, job, occurrence, occurrence.name, now)
+        work = _work(terms, job, occurrence, occurrence.name, now)
         if work.last_moment is not None and now > work.last_moment:
             return
         yield work
@@ -233,16 +223,9 @@ def item_of(job: Claimed) -> str:
     return job.state.item
 
 
-def _work(
-    session: Session,
-    cls: type[BaseAutomationTask],
-    terms: Terms,
-    job: Claimed,
-    occurrence: Occurrence,
-    named: str,
-    now: datetime,
-) -> Work:
+def _work(terms: Terms, job: Claimed, occurrence: Occurrence, named: str, now: datetime) -> Work:
+    cls, automation = terms.cls, terms.automation
     task = cls(occurrence.item, terms.name)
-    task.session, task.config = session, dict(terms.config)
+    task.session, task.config = terms.session, dict(terms.config)
     task.as_of = max(now, occurrence.due) if terms.hurries else now
-    return Work(job, occurrence, named, cls.last_moment(terms.automation, occurrence), task, terms)
+    return Work(job, occurrence, named, cls.last_moment(automation, occurrence), task, terms)

@@ -25,10 +25,10 @@ import sqlalchemy as sa
 from flask import Flask
 
 from app.automation import scheduler_ops
-from app.automation.execution import Line
 from app.automation.lock import BadLockAddress, LockHeld, SchedulerLock
 from app.automation.scheduler import app_scheduler
 from app.automation.scheduler_duties import Duty, DutyRunner, renew_duty, sweep_duty
+from app.automation.worker import Line
 from app.delivery import outbox
 from app.extensions import db, utcnow, write
 from app.models.automation import AutomationSchedule, RunStatus

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app.automation import claims, execution
+from app.automation import claims, sharing, worker
 from app.automation.claims import BadState, Claimed, State
 from app.automation.scheduler import Handed, PlanScheduler
 from app.automation.sorting import Work
@@ -49,7 +49,7 @@ def split(engine: Engine, threads: int, **counts: int) -> list[tuple[set[str], i
     """(schedules, jobs) of each part."""
     jobs = jobs_of(**counts)
     with engine.app.app_context():
-        parts = execution.split(db.session(), jobs, threads)
+        parts = sharing.split(db.session(), jobs, threads)
     assert sorted(job.id for part in parts for job in part) == sorted(job.id for job in jobs)
     return [({job.id.split("/")[0] for job in part}, len(part)) for part in parts]
 
@@ -79,10 +79,10 @@ def test_batches_that_cannot_be_told_are_left_to_who_runs_them(
     monkeypatch.setattr(Chores, "batches", classmethod(tasks.raises_with(SystemExit(3))))
     jobs = [
         job._replace(state=State(str(n), "a", "Chores"))
-        for n, job in enumerate(jobs_of(a=2 * execution.WORTH_SPLITTING))
+        for n, job in enumerate(jobs_of(a=2 * sharing.WORTH_SPLITTING))
     ]
     with engine.app.app_context():
-        assert sum(map(len, execution.split(db.session(), jobs, 2))) == len(jobs)
+        assert sum(map(len, sharing.split(db.session(), jobs, 2))) == len(jobs)
 
 
 # --- while it hangs ------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def test_after_its_time_out_the_others_of_its_schedule_go_on(
 
 
 def test_who_was_given_up_begins_nothing_more(engine: Engine) -> None:
-    progress = execution.Progress()
+    progress = worker.Progress()
     engine.plan("a", "b")
 
     def give_up(_task: Any) -> None:
@@ -208,7 +208,7 @@ class Looking(PlanScheduler):
 
 
 def handed(*, given_up: bool = False, late: bool = False) -> Handed:
-    progress = execution.Progress()
+    progress = worker.Progress()
     progress.given_up = given_up
     progress.deadline = NOON - SECOND if late else NOON + SECOND
     return Handed(Future(), progress)
@@ -235,7 +235,7 @@ def test_it_is_stuck_while_one_that_hangs_cannot_be_let_go() -> None:
 def test_the_deadline_of_what_is_announced_is_its_time_out(engine: Engine) -> None:
     engine.change(AutomationSchedule, timeout_seconds=20)
     engine.plan("sweep")
-    progress, seen = execution.Progress(), []
+    progress, seen = worker.Progress(), []
 
     def look(_task: Any) -> None:
         works: list[Work] = list(progress.works)

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from app.automation import execution
+from app.automation import execution, worker
 from app.automation.automation_base import Skip
 from app.automation.scheduler import Handed
 from app.models import AutomationRun, AutomationSchedule, Job
@@ -67,7 +67,7 @@ def test_its_run_is_born_ended(engine: Engine, cls: type[Chore]) -> None:
 
 
 def test_only_what_has_shown_its_pace_is_quick() -> None:
-    paces = execution.Paces()
+    paces = worker.Paces()
     assert paces.fitting("Chore", 1.0) == 0
     paces.note("Chore", 2.0, 4)
     assert [paces.fitting("Chore", seconds) for seconds in (0.4, 0.5, 1.0)] == [0, 1, 2]
@@ -79,7 +79,7 @@ def test_a_slow_class_is_announced(engine: Engine) -> None:
     seen: list[list[str]] = []
     plan(engine, Chore, "a")
     Chore.acts = {"a": lambda task: seen.append(runs_seen_by(task))}
-    paces = execution.Paces()
+    paces = worker.Paces()
     paces.note("Chore", execution.SLICE_SECONDS * 1.01, 1)
     engine.tick(paces=paces)
     assert seen == [["a"]]
@@ -247,9 +247,9 @@ def test_an_odd_result_is_kept_as_the_careful_way_keeps_it(engine: Engine) -> No
 
 
 def test_quick_work_that_hangs_loses_its_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    progress = execution.Progress()
+    progress = worker.Progress()
     handed = Handed(Future(), progress)
-    monkeypatch.setattr(execution, "HANGS_SECONDS", 0.01)
+    monkeypatch.setattr(worker, "HANGS_SECONDS", 0.01)
     with progress.quickly():
         time.sleep(0.02)
         assert handed.hangs(NOON)

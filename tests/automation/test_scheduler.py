@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app.automation import claims, execution, sorting
+from app.automation import claims, sharing, sorting
 from app.automation import scheduler as module
 from app.automation.scheduler import PlanScheduler
 from app.extensions import db
@@ -201,14 +201,14 @@ def test_asked_to_stop_it_finishes_what_it_does(engine: Engine, loop: PlanSchedu
 @pytest.fixture
 def claimed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pause]:
     """Where a pass stops that has claimed and not yet handed on."""
-    pause, split = Pause(), execution.split
+    pause, split = Pause(), sharing.split
 
     def slow(*args: Any) -> Any:
         pause.reached.set()
         assert pause.go_on.wait(10)
         return split(*args)
 
-    monkeypatch.setattr(execution, "split", slow)
+    monkeypatch.setattr(sharing, "split", slow)
     yield pause
     pause.go_on.set()
 
