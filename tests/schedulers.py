@@ -11,9 +11,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from app.extensions import db, write
+from app.models import AutomationClasses, AutomationSchedule
+from tests import databases
+from tests.cast import NOON
 from tests.forks import Forked
 from tests.sink import free_port
 
@@ -109,3 +114,19 @@ def a_scheduler(env: dict[str, str], *, forked: bool = False) -> Iterator[Runnin
     finally:
         if running.process.poll() is None:
             running.kill()
+
+
+def plan_something(url: str, name: str, class_name: str) -> None:
+    """A schedule of a class of one's own, whose items run at their instant."""
+    app = databases.app_on(url)
+    with app.app_context():
+        with write(db.session):
+            db.session.add(
+                AutomationSchedule(
+                    name=name,
+                    automation_class=AutomationClasses(class_name=class_name),
+                    interval=timedelta(0),
+                    active_since=NOON - timedelta(days=1),
+                )
+            )
+        db.engine.dispose()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import smtplib
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,12 @@ from tests.delivery.post_office import (
     CLOSE,
     Clock,
     Sink,
-    a_sink,
     an_app,
     channel,
-    compose_plainly,
     count,
     drain,
     plain_letter,
+    posting_from,
     promise,
     row,
     states,
@@ -39,30 +37,6 @@ from tests.delivery.test_smtp import at
 from tests.races.runners import committed
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture
-def app(url: str) -> Iterator[Flask]:
-    yield from _running(an_app(url))
-
-
-def _running(app: Flask) -> Iterator[Flask]:
-    MEMORY.sent.clear()
-    with app.app_context():
-        yield app
-        db.session.remove()
-        db.engine.dispose()
-
-
-@pytest.fixture
-def plainly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "compose", compose_plainly)
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    with a_sink() as sink:
-        yield sink
 
 
 def failures() -> int:
@@ -82,7 +56,7 @@ def test_with_the_defaults_alone_letters_go_into_the_folder(
     del defaults["scheduler_lock_port"]
     own = {"mail_folder": str(tmp_path / "outbox"), "secret_key": "s" * 40}
     app = databases.app_on(url, **defaults | own | here)
-    for _ in _running(app):
+    with posting_from(app):
         with committed(app) as cast:
             cast.student("Ada").user.email = "ada@demo.example"
             cast.student("Ben").user.email = "ben@demo.local"
@@ -107,7 +81,7 @@ def test_a_bad_address_of_ours_pauses_the_channel_and_costs_nothing(
     url: str, bad: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     app = an_app(url, **bad)
-    for _ in _running(app):
+    with posting_from(app):
         with committed(app) as cast:
             cast.practice.on_bounce = OnBounce.RELEASE
             ben = cast.offer("Ben", "Cleo")[0].id

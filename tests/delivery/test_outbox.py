@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from smtplib import SMTPRecipientsRefused
@@ -30,7 +29,6 @@ from tests.delivery.post_office import (
     Clock,
     an_app,
     channel,
-    compose_plainly,
     count,
     drain,
     plain_letter,
@@ -40,26 +38,6 @@ from tests.delivery.post_office import (
 )
 from tests.races.runners import committed
 from tests.statements import count_statements
-
-
-@pytest.fixture
-def app(url: str) -> Iterator[Flask]:
-    app = an_app(url)
-    MEMORY.sent.clear()
-    with app.app_context():
-        yield app
-        db.session.remove()
-        db.engine.dispose()
-
-
-@pytest.fixture
-def plainly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "compose", compose_plainly)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 class Broken:

@@ -18,13 +18,13 @@ import sqlalchemy as sa
 from flask import Flask
 
 from app import create_app
-from app.automation.execution import Line
+from app.automation.worker import Line
 from app.extensions import db, utcnow, write
-from app.models import AutomationClasses, AutomationSchedule, SchedulerEpoch, Setback
+from app.models import SchedulerEpoch, Setback
 from app.ops import scheduler_process
 from tests import databases, forks
 from tests.cast import NOON
-from tests.schedulers import ROOT, Running, environment
+from tests.schedulers import ROOT, Running, environment, plan_something
 
 SLOW = """
 import time
@@ -121,17 +121,7 @@ def test_from_start_to_end(env: dict[str, str], start: object) -> None:
 def slow(env: dict[str, str], url: str, tmp_path: Path) -> dict[str, str]:
     """With a schedule whose task takes three seconds and is due now."""
     (tmp_path / "slow_tasks.py").write_text(SLOW)
-    app = databases.app_on(url)
-    with app.app_context():
-        with write(db.session):
-            schedule = AutomationSchedule(
-                name="slow",
-                automation_class=AutomationClasses(class_name="Slow"),
-                interval=timedelta(0),
-                active_since=NOON - timedelta(days=1),
-            )
-            db.session.add(schedule)
-        db.engine.dispose()
+    plan_something(url, "slow", "Slow")
     return env | {"PYTHONPATH": str(tmp_path), "AUTOMATION_MODULES": "slow_tasks"}
 
 

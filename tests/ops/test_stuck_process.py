@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from app.extensions import db, write
-from app.models import AutomationClasses, AutomationSchedule
-from tests import databases
-from tests.cast import NOON
-from tests.schedulers import Running, environment
+from tests.schedulers import Running, environment, plan_something
 
 HANGING = """
 import time
@@ -73,17 +68,7 @@ def ends(env: dict[str, str], folder: Path, more: str = "") -> tuple[int, list[s
 
 def test_when_tasks_that_timed_out_hold_every_thread_it_ends(url: str, tmp_path: Path) -> None:
     (tmp_path / "hanging_tasks.py").write_text(HANGING)
-    app = databases.app_on(url)
-    with app.app_context():
-        with write(db.session):
-            schedule = AutomationSchedule(
-                name="hanging",
-                automation_class=AutomationClasses(class_name="Hanging"),
-                interval=timedelta(0),
-                active_since=NOON - timedelta(days=1),
-            )
-            db.session.add(schedule)
-        db.engine.dispose()
+    plan_something(url, "hanging", "Hanging")
     own = {"PYTHONPATH": str(tmp_path), "AUTOMATION_MODULES": "hanging_tasks"}
     code, said = ends(environment(url, SCHEDULER_THREADS="1", SMTP_PORT="1", **own), tmp_path)
     assert code == 70
