@@ -75,6 +75,7 @@ def _gunicorn(settings: Settings) -> None:
                 "workers": settings.web_workers,
                 "threads": settings.web_threads,
                 "proc_name": "nextseat-web",
+                "control_socket_disable": True,  # one more door, and the same for all servers here
             }.items():
                 self.cfg.set(name, value)
 
