@@ -9,6 +9,7 @@ tested with the real command.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import json
 import os
@@ -206,8 +207,10 @@ def _warden(line: socket.socket, asked: dict[str, Any], files: list[int]) -> lis
         for file in (0, 1, 2, *files):
             os.close(file)
         line.sendall(NUMBER.pack(pid))
+        _die_with(line, pid)
         _, status = os.waitpid(pid, 0)
-        line.sendall(NUMBER.pack(os.waitstatus_to_exitcode(status)))
+        with contextlib.suppress(BrokenPipeError):
+            line.sendall(NUMBER.pack(os.waitstatus_to_exitcode(status)))
         os._exit(0)
     line.close()
     for number, file in enumerate(files):
@@ -218,6 +221,16 @@ def _warden(line: socket.socket, asked: dict[str, Any], files: list[int]) -> lis
     os.chdir(asked["cwd"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     return list(asked["args"])
+
+
+def _die_with(line: socket.socket, pid: int) -> None:
+    """Wait for the process; if whoever asked for it goes first, as a test that failed, it ends."""
+    if not hasattr(os, "pidfd_open"):
+        return
+    ended = os.pidfd_open(pid)
+    if ended not in select.select([ended, line], [], [])[0]:
+        os.kill(pid, signal.SIGKILL)
+    os.close(ended)
 
 
 def _become(args: list[str]) -> None:

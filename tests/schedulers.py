@@ -105,9 +105,11 @@ class Running:
 
 
 @contextmanager
-def a_scheduler(env: dict[str, str], *, forked: bool = False) -> Iterator[Running]:
-    """A scheduler that says it is ready."""
-    running = Running(env, forked=forked)
+def a_scheduler(
+    env: dict[str, str], script: str = "run_scheduler.py", *, forked: bool = False
+) -> Iterator[Running]:
+    """A scheduler that says it is ready, killed if the test hasn't stopped it."""
+    running = Running(env, script, forked=forked)
     try:
         running.wait_for("ready")
         yield running

@@ -29,7 +29,7 @@ from app.ops import invariants
 from app.services import enrolments, waitlist
 from app.services.actors import LINK
 from tests.cast import NOON, Cast
-from tests.schedulers import ROOT, Running, a_scheduler, environment
+from tests.schedulers import ROOT, a_scheduler, environment
 from tests.sink import Sink
 
 ANSWER = timedelta(seconds=4)
@@ -127,11 +127,10 @@ def test_the_sweep_does_it_when_every_job_is_lost(scene: Scene) -> None:
 def test_the_job_does_it_without_a_sweep(scene: Scene, tmp_path: Path) -> None:
     script = tmp_path / "without_sweep.py"
     script.write_text(WITHOUT_SWEEP)
-    running = Running(scene.env, str(script), forked=True)
-    running.wait_for("ready")
-    scene.offer()
-    assert scene.all_told() < IN_TIME
-    assert running.stop() == 0
+    with a_scheduler(scene.env, str(script), forked=True) as running:
+        scene.offer()
+        assert scene.all_told() < IN_TIME
+        assert running.stop() == 0
     assert any("waitlist_invitation_expiry ended 1, invited 1" in line for line in running.said)
     scene.check()
 
