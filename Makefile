@@ -29,7 +29,7 @@ run: .venv/running ## migrate the database, start the web and the scheduler; Ctr
 	@$(BIN)/python -m app.ops.both
 
 test: .venv/developing ## run all tests on SQLite and PostgreSQL
-	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: .venv/developing ## check format, style, types, imports and requirements
 	@$(BIN)/ruff format --check .
@@ -60,6 +60,6 @@ requirements: .venv/developing ## lock requirements*.in anew, the larger set fir
 	@touch $@
 
 .venv/developing: .venv/bin/python requirements-dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt \
+	@$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt \
 		|| { echo "Installing failed: is there a network? The lines above say what is missing."; exit 1; }
 	@touch $@ .venv/running

@@ -26,6 +26,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 INSTANCE = Path(__file__).parent / "instance"  # what this machine keeps for itself
 ENV_FILE = find_dotenv(usecwd=True) or ".env"
 SHORTEST_SECRET = 32  # bytes
+LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+HOST_NAME = re.compile(rf"({LABEL}\.)*(?![0-9]+$){LABEL}", re.I)  # no number of the network
+IN_NO_ADDRESS = re.compile(r'[\s<>"\\^`{|}]')
 EXAMPLE_SECRETS = {"change-me", "internal_secret_key"}
 
 
@@ -69,8 +72,8 @@ class Settings(BaseSettings):
 
     scheduler_lock_host: str = "127.0.0.1"
     scheduler_lock_port: int = Field(default=53462, ge=1, le=65535)
-    scheduler_shutdown_grace_seconds: float = Field(default=30, ge=0)
-    scheduler_threads: int = Field(default=4, ge=1)
+    scheduler_shutdown_grace_seconds: float = Field(default=30, ge=0, le=3600)
+    scheduler_threads: int = Field(default=4, ge=1, le=64)
     automation_modules: Annotated[list[str], NoDecode] = []
 
     mail_transport: Literal["smtp", "file", "console", "memory"] = "smtp"
@@ -268,10 +271,10 @@ def totp_secrets(settings: Settings) -> list[tuple[str, str]]:
 
 def _address(settings: Settings) -> list[str]:
     mistakes = []
-    if not _is_https(settings.public_base_url or ""):
+    if why_not := _why_no_address(settings.public_base_url or ""):
         mistakes.append(
-            "PUBLIC_BASE_URL is missing, not https or without a host: set it to the address people"
-            " use, such as https://training.example.org; links in letters are built from it."
+            f"PUBLIC_BASE_URL {why_not}: set it to the address people use, such as"
+            " https://training.example.org; links in letters are built from it."
         )
     if not settings.trusted_hosts or any("*" in host for host in settings.trusted_hosts):
         mistakes.append(
@@ -281,12 +284,20 @@ def _address(settings: Settings) -> list[str]:
     return mistakes
 
 
-def _is_https(address: str) -> bool:
+def _why_no_address(address: str) -> str | None:
+    """Why links cannot begin so; None: they can. What it holds is not repeated."""
+    if IN_NO_ADDRESS.search(address) or not address.isprintable():
+        return "holds a space, a line break or another character that no address has"
     try:
         parts = urlsplit(address)
-        return parts.scheme == "https" and bool(parts.hostname)
+        usable = parts.scheme == "https" and parts.hostname and parts.port != 0
     except ValueError:  # such as a bracket that is never closed
-        return False
+        usable = False
+    if not usable:
+        return "is missing, not https or without a host"
+    if "@" in parts.netloc:
+        return "holds a user or a password, which every reader of a letter would see"
+    return "holds a query or a fragment" if "?" in address or "#" in address else None
 
 
 def _mail(settings: Settings) -> list[str]:
@@ -300,6 +311,7 @@ def _mail(settings: Settings) -> list[str]:
             ' example or SECRET_KEY itself: set it to the output of python -c "import secrets;'
             ' print(secrets.token_urlsafe(48))".'
         )
+    mistakes += [*_mail_domain(settings), *_mail_sender(settings)]
     in_the_clear = settings.mail_transport == "smtp" and settings.smtp_tls == "none"
     if in_the_clear and not _is_this_machine(settings.smtp_host):
         mistakes.append(
@@ -307,6 +319,40 @@ def _mail(settings: Settings) -> list[str]:
             " letters and password cross the network in the clear."
         )
     return mistakes
+
+
+def _mail_domain(settings: Settings) -> list[str]:
+    """Message-IDs and bounces need a domain, written as the name system writes it."""
+    if settings.mail_domain is not None:
+        if _is_host_name(settings.mail_domain):
+            return []
+        return [
+            "MAIL_DOMAIN is no plain host name: write it like example.org, in ASCII (xn--… for"
+            " other letters), without spaces, @ or a dot at the end."
+        ]
+    if _why_no_address(settings.public_base_url or ""):
+        return []  # one sentence is enough
+    if _is_host_name(urlsplit(settings.public_base_url or "").hostname or ""):
+        return []
+    return [
+        "MAIL_DOMAIN is not set, and the host of PUBLIC_BASE_URL cannot be the domain of an e-mail"
+        " address: set MAIL_DOMAIN to your domain, such as example.org."
+    ]
+
+
+def _is_host_name(name: str) -> bool:
+    return len(name) <= 253 and HOST_NAME.fullmatch(name) is not None
+
+
+def _mail_sender(settings: Settings) -> list[str]:
+    from app.delivery.message import is_sender  # who writes it into letters knows
+
+    if settings.mail_sender is None or is_sender(settings.mail_sender):
+        return []
+    return [
+        "MAIL_SENDER is no plain e-mail address: write it like office@example.org, without a name"
+        " and without < and >; the practice's name goes before it by itself."
+    ]
 
 
 def _is_this_machine(host: str) -> bool:

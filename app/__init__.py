@@ -36,7 +36,7 @@ def create_app(settings: Settings | None = None, role: str = "web") -> Flask:
     app.extensions["settings"] = settings
     app.extensions["rules"] = rules_from(settings)
     app.config["ROLE"] = role
-    app.config["THREADS"] = settings.web_threads
+    app.config["THREADS"] = _threads(settings, role)
     app.config["SECRET_KEY"] = settings.secret_key and settings.secret_key.get_secret_value()
     app.config["TRUSTED_HOSTS"] = settings.trusted_hosts or None
     logging.getLogger("app").setLevel(settings.log_level)
@@ -56,6 +56,14 @@ def create_app(settings: Settings | None = None, role: str = "web") -> Flask:
         web.init_app(app)
         admin.init_app(app)
     return app
+
+
+def _threads(settings: Settings, role: str) -> int:
+    """How many threads of this process use the database at a time."""
+    if role != "scheduler":
+        return settings.web_threads
+    # Beside the tasks: the loop, the leases, the sweep, renewing, and two that post letters.
+    return settings.scheduler_threads + 6
 
 
 def rules_from(settings: Settings) -> Rules:

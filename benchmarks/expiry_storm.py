@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from flask import Flask
 
 from app.automation import scheduler_ops
-from app.automation.execution import Line
 from app.automation.scheduler import PlanScheduler
+from app.automation.worker import Line
 from app.extensions import db as database
 from app.extensions import utcnow, write
 from app.models import (

@@ -16,6 +16,7 @@ from flask import Flask
 
 from app import create_app
 from config import Settings
+from tests.pool import Pool
 
 KINDS = ("sqlite", "postgresql")
 TEMPLATE = "nextseat_template"
@@ -52,33 +53,61 @@ def app_on(url: str, **settings: object) -> Flask:
 
 @contextmanager
 def a_database(kind: str) -> Iterator[str]:
-    """The URL of a fresh migrated database, dropped afterwards."""
-    name = f"test_{uuid4().hex[:12]}"
+    """The URL of a migrated database in which nothing is; gone afterwards, under this name."""
     if kind == "postgresql":
-        _admin(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-        yield _postgresql_url(name)
-        _admin(f"DROP DATABASE {name} WITH (FORCE)")
+        name = pool().take()
+        try:
+            yield _postgresql_url(name)
+        finally:
+            pool().give_back(name)
         return
-    path = _folder() / f"{name}.db"
-    shutil.copy(_sqlite_template(), path)
-    yield f"sqlite:///{path}"
-    for file in _folder().glob(f"{name}.db*"):
-        file.unlink()
+    with _a_file() as path:
+        shutil.copy(_sqlite_template(), path)
+        yield f"sqlite:///{path}"
 
 
 @contextmanager
 def an_empty_database(kind: str) -> Iterator[str]:
     """The URL of a database without any table."""
-    with a_database(kind) as url:
-        if kind == "sqlite":
-            Path(url.removeprefix("sqlite:///")).unlink()
-        else:
-            engine = sa.create_engine(url)
-            with engine.begin() as connection:
-                connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-                connection.execute(sa.text("CREATE SCHEMA public"))
-            engine.dispose()
-        yield url
+    if kind == "postgresql":
+        name = pool().make("template1")
+        try:
+            yield _postgresql_url(name)
+        finally:
+            pool().drop(name)
+        return
+    with _a_file() as path:
+        yield f"sqlite:///{path}"
+
+
+@contextmanager
+def _a_file() -> Iterator[Path]:
+    """Where a database may lie; with what stands beside it, it is gone afterwards."""
+    path = _folder() / f"test_{uuid4().hex[:12]}.db"
+    try:
+        yield path
+    finally:
+        for file in _folder().glob(f"{path.name}*"):
+            file.unlink()
+
+
+def pool() -> Pool:
+    """PostgreSQL's databases of this process."""
+    server = os.environ["NEXTSEAT_TEST_POSTGRESQL"]
+    if (found := _pools.get((os.getpid(), server))) is None:
+        found = _pools[(os.getpid(), server)] = Pool(server, TEMPLATE)
+    return found
+
+
+def close_pools() -> None:
+    """Leave nothing of this process on the server."""
+    for (process, _), found in _pools.items():
+        if process == os.getpid():
+            found.close()
+    _pools.clear()
+
+
+_pools: dict[tuple[int, str], Pool] = {}
 
 
 def _dispose(app: Flask) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests import chromium, databases, postgres
+from app.ops.memory import settle
+from tests import chromium, compiled, databases, postgres
 
 POSTGRESQL_URL, FOLDER = "NEXTSEAT_TEST_POSTGRESQL", "NEXTSEAT_TEST_FOLDER"
 HERE = {"postgresql"}  # no test goes without it: where it is missing nothing runs
@@ -20,6 +21,7 @@ if chromium.chromium():
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    compiled.once()
     if hasattr(config, "workerinput"):
         return  # the controller has done it for its workers
     require(os.environ.get("NEXTSEAT_REQUIRE", ""))
@@ -49,7 +51,12 @@ def _a_server() -> postgres.Server:
         raise pytest.UsageError(str(no)) from no
 
 
+def pytest_collection_finish() -> None:
+    settle()  # as the processes that serve people do: a tenth of the suite's time
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
+    databases.close_pools()
     if server := config.stash.get(_server, None):
         server.stop()
     if folder := config.stash.get(_folder, None):

@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 
 OPTIONS = "-c listen_addresses= -c max_connections=200 -c shared_buffers=128MB"
-FORGETFUL = " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"  # quick, for tests
+# Quick, for tests; nobody cleans up behind them, so that plans and times are theirs alone.
+FORGETFUL = " -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off"
 
 
 class NoPostgresql(Exception):

@@ -11,8 +11,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+from app.extensions import db, write
+from app.models import AutomationClasses, AutomationSchedule
+from tests import databases
+from tests.cast import NOON
+from tests.forks import Forked
 from tests.sink import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -41,16 +48,22 @@ def environment(url: str, **more: str) -> dict[str, str]:
 
 
 class Running:
-    """A scheduler process and what it says."""
+    """A scheduler process and what it says: the real command, or a fork that need not import."""
 
-    def __init__(self, env: dict[str, str], script: str = "run_scheduler.py") -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, script],
-            cwd=ROOT,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+    def __init__(
+        self, env: dict[str, str], script: str = "run_scheduler.py", *, forked: bool = False
+    ) -> None:
+        self.process: Any = (
+            Forked([script], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            if forked
+            else subprocess.Popen(
+                [sys.executable, script],
+                cwd=ROOT,
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
         )
         self.said: list[str] = []
         self._lines: queue.Queue[str] = queue.Queue()
@@ -86,7 +99,7 @@ class Running:
         return self._ended(seconds)
 
     def _ended(self, seconds: float) -> int:
-        code = self.process.wait(seconds)
+        code = int(self.process.wait(seconds))
         self._reader.join(5)
         if self.process.stdout is not None and not self._reader.is_alive():
             self.process.stdout.close()
@@ -94,12 +107,30 @@ class Running:
 
 
 @contextmanager
-def a_scheduler(env: dict[str, str]) -> Iterator[Running]:
-    """A scheduler that says it is ready."""
-    running = Running(env)
+def a_scheduler(
+    env: dict[str, str], script: str = "run_scheduler.py", *, forked: bool = False
+) -> Iterator[Running]:
+    """A scheduler that says it is ready, killed if the test hasn't stopped it."""
+    running = Running(env, script, forked=forked)
     try:
         running.wait_for("ready")
         yield running
     finally:
         if running.process.poll() is None:
             running.kill()
+
+
+def plan_something(url: str, name: str, class_name: str) -> None:
+    """A schedule of a class of one's own, whose items run at their instant."""
+    app = databases.app_on(url)
+    with app.app_context():
+        with write(db.session):
+            db.session.add(
+                AutomationSchedule(
+                    name=name,
+                    automation_class=AutomationClasses(class_name=class_name),
+                    interval=timedelta(0),
+                    active_since=NOON - timedelta(days=1),
+                )
+            )
+        db.engine.dispose()

@@ -33,6 +33,6 @@ def count_statements(session: Session) -> Iterator[list[str]]:
 
 def verbs(sent: list[str]) -> list[str]:
     """What each statement does to which table: `UPDATE training`, `SELECT`, …"""
-    pattern = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM) (\w+)")
+    pattern = re.compile(r"(?:WITH .*?\) )?(INSERT INTO|UPDATE|DELETE FROM) (\w+)")
     found = [pattern.match(statement) for statement in sent]
     return [f"{f[1].split()[0]} {f[2]}" if f else "SELECT" for f in found]

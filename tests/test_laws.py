@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -47,14 +48,20 @@ BIRTH = {  # a row is born with its status
 Check = Callable[[ast.AST, list[str]], Iterator[int]]
 
 
+@cache
+def source(path: Path) -> tuple[ast.AST, list[str]]:
+    """A file of ours, parsed once for all laws."""
+    text = path.read_text()
+    return ast.parse(text), text.splitlines()
+
+
 def breaches(check: Check, allowed: tuple[str, ...] = ()) -> list[str]:
     """`path:line` of all in app/ that a check finds outside the places that may."""
     found = []
     for path in SOURCES:
         name = path.relative_to(ROOT).as_posix()
         if not name.startswith(allowed):
-            text = path.read_text()
-            found += [f"{name}:{n}" for n in check(ast.parse(text), text.splitlines())]
+            found += [f"{name}:{n}" for n in check(*source(path))]
     return found
 
 

@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 
 import config
 from config import BadSettings, Settings, mistakes_for_serving
+from tests import forks
 
 ROOT = Path(config.__file__).parent
 EXAMPLE = ROOT / ".env.example"
@@ -133,6 +134,10 @@ def test_the_environment_wins_over_the_file(
         ("WAITLIST_INVITE_WINDOW_HOURS", "inf"),
         ("WAITLIST_INVITE_WINDOW_HOURS", "nan"),
         ("WAITLIST_INVITE_WINDOW_HOURS", "8785"),
+        ("SCHEDULER_SHUTDOWN_GRACE_SECONDS", "inf"),
+        ("SCHEDULER_SHUTDOWN_GRACE_SECONDS", "1e12"),
+        ("SCHEDULER_SHUTDOWN_GRACE_SECONDS", "nan"),
+        ("SCHEDULER_THREADS", "65"),
         ("WAITLIST_STAGGER_SECONDS", "1e15"),
         ("WAITLIST_STAGGER_SECONDS", "86401"),
         ("WAITLIST_STAGGER_SECONDS", "-1"),
@@ -180,6 +185,27 @@ def test_safe_settings_serve() -> None:
         ("public_base_url", "https://"),
         ("public_base_url", "https:///path"),
         ("public_base_url", "https://[oops"),
+        ("public_base_url", "https://training.example.org:port"),
+        ("public_base_url", "https://user@training.example.org"),
+        ("public_base_url", "https://user:hush@training.example.org"),
+        ("public_base_url", "https://training example.org"),
+        ("public_base_url", " https://training.example.org"),
+        ("public_base_url", "https://training.example.org/\r\nX: y"),
+        ("public_base_url", "https://training.example.org?a=1"),
+        ("public_base_url", "https://training.example.org/#top"),
+        ("mail_domain", "my domain"),
+        ("mail_domain", "@mail.example.org"),
+        ("mail_domain", "mail.example.org."),
+        ("mail_domain", "münchen.example.org"),
+        ("mail_domain", "mail.example.org\r\nBcc: x@y.z"),
+        ("mail_domain", "192.0.2.1"),
+        ("mail_domain", "a" * 64 + ".example.org"),
+        ("mail_domain", "-a.example.org"),
+        ("mail_sender", "office"),
+        ("mail_sender", "office@"),
+        ("mail_sender", "Office <office@example.org>"),
+        ("mail_sender", "a@example.org, b@example.org"),
+        ("mail_sender", "office@example.org\r\nBcc: x@y.z"),
         ("trusted_hosts", "*"),
         ("trusted_hosts", "training.example.org, *.example.org"),
         ("trusted_hosts", ""),
@@ -202,6 +228,30 @@ def test_each_unsafe_setting_is_one_sentence_with_its_cure(setting: str, value: 
     (mistake,) = mistakes_for_serving(load(**SAFE | {setting: value}))
     assert mistake.startswith(setting.upper())
     assert "\n" not in mistake
+    assert "hush" not in mistake
+
+
+@pytest.mark.parametrize(
+    "host", ["192.0.2.1", "[2001:db8::1]", "training_1.example.org", "münchen.example.org"]
+)
+def test_a_host_that_is_no_mail_domain_needs_one_beside_it(host: str) -> None:
+    there = SAFE | {"public_base_url": f"https://{host}:8443/courses"}
+    (mistake,) = mistakes_for_serving(load(**there))
+    assert mistake.startswith("MAIL_DOMAIN is not set")
+    assert mistakes_for_serving(load(**there | {"mail_domain": "example.org"})) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("public_base_url", "https://training.example.org:8443/courses/"),
+        ("mail_domain", "xn--mnchen-3ya.example.org"),
+        ("mail_domain", "Mail.Example.org"),
+        ("mail_sender", "office@example.org"),
+    ],
+)
+def test_what_letters_can_be_built_from_serves(setting: str, value: str) -> None:
+    assert mistakes_for_serving(load(**SAFE | {setting: value})) == []
 
 
 @pytest.mark.parametrize(
@@ -267,10 +317,14 @@ def test_a_file_of_secrets_is_for_its_owner_alone(mode: int, mistakes: int) -> N
 # --- end to end ---
 
 
-def serve(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`python run_web.py` with these variables and no others of ours."""
+def serve(
+    folder: Path, *, forked: bool = True, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """`python run_web.py` with these variables and no others of ours; a fork need not import."""
     ours = {name.upper() for name in Settings.model_fields}
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
+    if forked:
+        return forks.run([ROOT / "run_web.py"], env=inherited | environment, cwd=folder)
     return subprocess.run(
         [sys.executable, ROOT / "run_web.py"],
         env=inherited | environment,
@@ -283,7 +337,7 @@ def serve(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_empty_environment_is_refused_with_a_line_for_each_mistake(tmp_path: Path) -> None:
-    done = serve(tmp_path)
+    done = serve(tmp_path, forked=False)
     assert (done.returncode, done.stdout) == (2, "")
     starts = ["SQLALCHEMY_DATABASE_URI", "SECRET_KEY", "SECURITY_PASSWORD_SALT"]
     starts += ["SECURITY_TOTP_SECRETS", "PUBLIC_BASE_URL", "TRUSTED_HOSTS"]

@@ -11,7 +11,7 @@ from app.models.practice import Practice
 from app.models.user import User
 from app.services import actors
 from app.services.actors import Actor
-from app.services.letter_facts import zone_of
+from app.services.letter_words import zone_of
 
 
 def administrator() -> User | None:

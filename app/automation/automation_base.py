@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -72,12 +73,31 @@ class Failed(Exception):
     """`execute()` said so: it returned False, or `{"success": False, "message": …}`."""
 
 
+@contextmanager
+def no_exit() -> Iterator[None]:
+    """Code of a task class that calls `sys.exit` has failed; our process goes on."""
+    try:
+        yield
+    except SystemExit as stop:
+        raise exited(stop) from stop
+
+
+def exited(stop: SystemExit) -> Failed:
+    """What `sys.exit` in a task means to us."""
+    return Failed(f"it called sys.exit({stop.code!r})")
+
+
 class BaseAutomationTask:
     """One item of a schedule, about to be dealt with. Making one reads no database.
 
     To write your own: `query()` gives the items, `get_event_dt(item)` the instant of each (naive
     is taken as UTC, None leaves the item out), `execute()` does the work. Return False or raise:
     the run failed, and what was written is rolled back. Never commit: the run is one transaction.
+
+    Whoever has written and then works outside the database, say asks a web service, keeps others
+    from the same rows, on SQLite from all writing, and has until the time-out of the run; do that
+    first. A class whose items took less than a second has 5 s for it on PostgreSQL, then that work
+    is rolled back and done once more with its time-out.
     """
 
     misfire_grace_time: ClassVar[int | None] = 1  # seconds a run may be late; None = any time
@@ -162,26 +182,29 @@ class BaseAutomationTask:
         Past ones too, ended ones too. An item that raises or has no instant is told to `left_out`;
         without it, it raises. What was due before the schedule was switched on is left out (WA3).
         """
-        planned = {}
+        shift, since = _shift(automation), automation.active_since
         wanted = None if items is None else set(items)
+        planned = {}
         for item in cls.query():
-            for occurrence in _of_item(cls, item, automation, left_out):
-                if wanted is None or occurrence.item in wanted:
-                    planned[occurrence.item] = occurrence
-        since = automation.active_since
-        return {id_: o for id_, o in planned.items() if since is None or o.due >= since}
+            for one in _of_item(cls, item, automation, shift, left_out):
+                if (wanted is None or one.item in wanted) and (since is None or one.due >= since):
+                    planned[one.item] = one
+        return planned
 
     @classmethod
     def last_moment(cls, automation: AutomationSchedule, occurrence: Occurrence) -> datetime | None:
         """Until when it may run; afterwards it is `missed`. None: it is never too late (WA10)."""
         grace = automation.misfire_grace_time
-        if grace is None and cls.late is Late.UNTIL_EVENT:
-            return max(occurrence.at, occurrence.due + LEAST_GRACE)
-        if grace is None and cls.late is None:
-            grace = cls.misfire_grace_time
-        if grace is None:
+        try:
+            if grace is None and cls.late is Late.UNTIL_EVENT:
+                return max(occurrence.at, occurrence.due + LEAST_GRACE)
+            if grace is None and cls.late is None:
+                grace = cls.misfire_grace_time
+            if grace is None:
+                return None
+            return occurrence.due + max(timedelta(seconds=grace), LEAST_GRACE)
+        except OverflowError:  # beyond the last date there is
             return None
-        return occurrence.due + max(timedelta(seconds=grace), LEAST_GRACE)
 
     @classmethod
     def why_inert(cls, automation: AutomationSchedule) -> str | None:
@@ -218,6 +241,7 @@ class BaseAutomationTask:
     # --- planning by hand (WA4) ---
 
     @classmethod
+    @no_exit()
     def create_job(cls, item: Any, automation: AutomationSchedule) -> PlannedJob | None:
         """Plan one item, in the caller's transaction; None if there is nothing (more) to plan.
 
@@ -228,6 +252,7 @@ class BaseAutomationTask:
         return min(jobs, key=lambda job: job.next_run_time) if jobs else None
 
     @classmethod
+    @no_exit()
     def create_jobs(cls, automation: AutomationSchedule) -> list[PlannedJob]:
         """Plan all items of the schedule, in the caller's transaction; the jobs, soonest first."""
         return sorted(cls._create(automation, None), key=lambda job: (job.next_run_time, job.id))
@@ -272,25 +297,33 @@ def _of_item(
     cls: type[BaseAutomationTask],
     item: Any,
     automation: AutomationSchedule,
+    shift: timedelta,
     left_out: LeftOut | None,
-) -> Iterator[Occurrence]:
+) -> list[Occurrence]:
     """The occurrences of an item; what is wrong with it stops no other, if somebody is told."""
+    found = []
     try:
         for id_, at in cls.occurrences(item, automation):
             if at is not None:
-                instant = _aware(cls, at)
-                yield Occurrence(id_, instant, _due(instant, automation))
+                instant = at if at.tzinfo is UTC else _aware(cls, at)
+                found.append(Occurrence(id_, instant, instant + shift))
             elif left_out is not None:
                 left_out(id_, "it has no instant")
+    except SystemExit as stop:
+        if left_out is None:
+            raise exited(stop) from stop
+        left_out(_named(item), exited(stop))
     except Exception as error:  # theirs: it may fail in any way
         if left_out is None:
             raise
         left_out(_named(item), error)
+    return found
 
 
-def _due(at: datetime, automation: AutomationSchedule) -> datetime:
+def _shift(automation: AutomationSchedule) -> timedelta:
+    """From an event to what is due."""
     interval = automation.interval or timedelta(0)
-    return at - interval if automation.beforeafter is BeforeAfterEnum.before else at + interval
+    return -interval if automation.beforeafter is BeforeAfterEnum.before else interval
 
 
 _naive: set[type] = set()  # classes whose instants we have said to be naive
@@ -308,7 +341,8 @@ def _aware(cls: type[BaseAutomationTask], at: datetime) -> datetime:
 def _named(item: Any) -> str:
     """What to call an item that may not even have an id."""
     try:
-        return item_id(item)
+        with no_exit():
+            return item_id(item)
     except Exception:  # theirs
         return repr(type(item))
 

@@ -7,25 +7,39 @@ only the time of the lease. A job is deleted when it is done, never before.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models.bulk import among, dialect_of
+from app.models.automation import AutomationClasses, AutomationRun, AutomationSchedule
+from app.models.bulk import among, dialect_of, send
 from app.models.job import Job
 from app.models.rules import Environment, rules_of
 from app.models.system import SchedulerEpoch
+from app.models.text import REASON, is_storable, storable
 
 LEASE = timedelta(seconds=30)
 LATEST = 4e9  # Unix seconds: the year 2096
+MOST_ATTEMPTS = 1_000_000  # counted; nobody's number overflows
 VERSION = 1
-
+THREE_TEXTS = [str, str, str]
 JOBS: Any = Job.__table__
+# What a state names must fit into its column: item, schedule, class.
+LONGEST: tuple[int, ...] = tuple(
+    column.type.length
+    for column in (AutomationRun.item, AutomationSchedule.name, AutomationClasses.class_name)
+)
+# What most of them are, read in a third of the time; plain ASCII, without escapes.
+AS_WE_WRITE_IT = re.compile(
+    rb'\{"v": 1, "args": \['
+    + b", ".join(rb'"([ !#-\[\]-~]{1,%d})"' % most for most in LONGEST)
+    + rb'\], "kwargs": \{\}\}'
+)
 
 
 class BadState(ValueError):
@@ -36,8 +50,7 @@ class Fenced(Exception):
     """Another scheduler took over: this one claims nothing any more (SI4)."""
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """What a job is about: the arguments of `_execute_automation_task_job`."""
 
     item: str
@@ -45,19 +58,27 @@ class State:
     class_name: str
 
 
-@dataclass(frozen=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A job that is ours until its lease ends."""
 
     id: str
-    job_state: bytes
+    state: State | BadState
     due: datetime
     attempts: int
     token: str
+    error: str | None = None  # why it was put off last
+
+    @property
+    def died(self) -> bool:
+        """It was claimed before, and nobody gave it back or put it off: its worker died."""
+        return self.attempts > 1 and self.error is None
 
 
 def read_state(job_state: bytes) -> State:
     """Read a job's JSON. Raises `BadState`; nothing is ever unpickled."""
+    if ours := AS_WE_WRITE_IT.fullmatch(job_state):
+        item, schedule_name, class_name = ours.groups()
+        return State(item.decode(), schedule_name.decode(), class_name.decode())
     try:
         state = json.loads(bytes(job_state).decode())
         version, args, kwargs = state["v"], state["args"], state["kwargs"]
@@ -65,17 +86,21 @@ def read_state(job_state: bytes) -> State:
         raise BadState("its state is no JSON of ours") from error
     if version != VERSION:
         raise BadState(f"its state has version {version!r:.50}, not {VERSION}")
-    texts = isinstance(args, list) and all(isinstance(arg, str) for arg in args)
-    if not texts or len(args) != 3 or kwargs != {}:
+    if type(args) is not list or kwargs != {} or [type(arg) for arg in args] != THREE_TEXTS:
         raise BadState("its arguments are not item, schedule and class")
+    for what, text, most in zip(State._fields, args, LONGEST, strict=True):
+        if not 0 < len(text) <= most or not is_storable(text):
+            raise BadState(f"its {what} is empty, too long or not to be stored")
     return State(*args)
 
 
 def next_due(session: Session) -> datetime | None:
     """When the next job is due, or the next lease ends; None: nothing is planned."""
     at = session.scalar(_next_due(rules_of(session).environment))
-    # Whatever number stands there: a date that Python cannot hold must not stop the others.
-    return None if at is None else datetime.fromtimestamp(min(LATEST, max(0.0, at)), UTC)
+    # Whatever stands there: what is no date that Python can hold must not stop the others.
+    if not isinstance(at, (int, float)):
+        return None
+    return datetime.fromtimestamp(min(LATEST, max(0.0, at)), UTC)
 
 
 @cache
@@ -100,18 +125,59 @@ def claim(
         require_epoch(session, epoch)
     what = {"due_by": now.timestamp(), "room": room, "token": token, "until": _end(now)}
     statement = _claim(dialect_of(session), rules_of(session).environment)
-    rows = session.execute(statement, what)
-    claimed = [_claimed(row, now, token) for row in rows]
-    return sorted(claimed, key=lambda job: (job.due, job.id))
+    rows = send(session, statement, what)
+    try:
+        claimed = [_claimed(row, now, token) for row in rows]
+        return sorted(claimed, key=lambda job: (job.due, job.id))
+    except UNREADABLE:  # one of them: which, only a slower look tells
+        return _claimed_so_far(session, now, token)
+
+
+# What the driver or we raise over a value that is not of its column's type, or no date of Python's.
+UNREADABLE = (ValueError, TypeError, OverflowError)
+
+
+def _claimed_so_far(session: Session, now: datetime, token: str) -> list[Claimed]:
+    """What this token has, each row by itself: one that cannot be read stops no other."""
+    rows = session.execute(sa.select(*RAW).where(JOBS.c.claim == token))
+    claimed = [_claimed_raw(row, now, token) for row in rows]
+    return sorted(claimed, key=lambda job: (job.due, str(job.id)))
+
+
+def _claimed_raw(row: Any, now: datetime, token: str) -> Claimed:
+    id_, job_state, due, attempts, error = row
+    try:
+        return _claimed((id_, job_state, instant(due), attempts, error), now, token)
+    except UNREADABLE:
+        return Claimed(id_, BadState("when it is due cannot be read"), now, 1, token, error)
+
+
+def instant(text: str | None) -> datetime | None:
+    """A due time as `DUE_TEXT` shows it. Raises ValueError if it is none."""
+    if text is None:
+        return None
+    at = datetime.fromisoformat(text)
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _claimed(row: Any, now: datetime, token: str) -> Claimed:
-    return Claimed(row.id, row.job_state, row.due or now, row.attempts, token)
+    id_, job_state, due, attempts, error = row
+    try:
+        state: State | BadState = read_state(job_state)
+    except BadState as bad:
+        state = bad
+    return Claimed(id_, state, due or now, attempts, token, error)
 
 
 # Cast, since SQLite keeps a text that somebody wrote there as a text.
 STATE = sa.cast(JOBS.c.job_state, JOBS.c.job_state.type).label("job_state")
-MINE = (JOBS.c.id, STATE, JOBS.c.due, JOBS.c.attempts)
+MINE = (JOBS.c.id, STATE, JOBS.c.due, JOBS.c.attempts, JOBS.c.last_error)
+# As a text, whatever stands there: not every database only lets dates in, nor only Python's.
+DUE_TEXT = sa.cast(JOBS.c.due, sa.Text).label("due")
+RAW = (JOBS.c.id, STATE, DUE_TEXT, JOBS.c.attempts, JOBS.c.last_error)
+ONE_MORE_ATTEMPT = sa.case(
+    (JOBS.c.attempts < MOST_ATTEMPTS, JOBS.c.attempts + 1), else_=MOST_ATTEMPTS
+)
 
 
 @cache
@@ -128,7 +194,7 @@ def _claim(dialect: str, environment: Environment) -> Any:
     if dialect == "postgresql":  # materialised, else the planner may exceed the limit (JX1)
         cte = due.with_for_update(skip_locked=True).cte("due_jobs").prefix_with("MATERIALIZED")
         due = sa.select(cte.c.id)
-    ours = {"claim": sa.bindparam("token", type_=sa.String), "attempts": JOBS.c.attempts + 1}
+    ours = {"claim": sa.bindparam("token", type_=sa.String), "attempts": ONE_MORE_ATTEMPT}
     leased = sa.update(JOBS).values(next_run_time=sa.bindparam("until", type_=sa.Double), **ours)
     return leased.where(JOBS.c.id.in_(due)).returning(*MINE)
 
@@ -139,10 +205,10 @@ def claim_one(session: Session, job_id: str, now: datetime, token: str) -> Claim
     row = session.execute(
         sa.update(JOBS)
         .where(JOBS.c.id == job_id, free)
-        .values(next_run_time=_end(now), attempts=JOBS.c.attempts + 1, claim=token)
-        .returning(*MINE)
+        .values(next_run_time=_end(now), attempts=ONE_MORE_ATTEMPT, claim=token)
+        .returning(*RAW)
     ).one_or_none()
-    return _claimed(row, now, token) if row else None
+    return _claimed_raw(row, now, token) if row else None
 
 
 def _end(now: datetime) -> float:
@@ -170,13 +236,45 @@ def keep(session: Session, tokens: Sequence[str], now: datetime) -> None:
 @cache
 def _keep() -> Any:
     until = sa.bindparam("until", type_=sa.Double)
-    return sa.update(JOBS).where(among(JOBS.c.claim, "tokens")).values(next_run_time=until)
+    mine = _not_locked(among(JOBS.c.claim, "tokens"))
+    return sa.update(JOBS).where(mine).values(next_run_time=until)
 
 
-def done(session: Session, jobs: Sequence[Claimed]) -> None:
-    """Delete what is done. A job planned anew meanwhile carries no claim of ours and stays."""
-    if jobs:
-        session.execute(_done(), {"ids": [job.id for job in jobs], "token": jobs[0].token})
+def _not_locked(which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """These jobs, but for those that a task holds: who hangs with one must hold up nobody else."""
+    free = sa.select(JOBS.c.id).where(which).with_for_update(skip_locked=True)
+    return JOBS.c.id.in_(free)  # type: ignore[no-any-return]
+
+
+def let_go(session: Session, jobs: Sequence[Claimed], begun: Sequence[str], now: datetime) -> None:
+    """Take jobs from a worker that hangs: whoever comes next has them.
+
+    The `begun` ones, by id, count as those of a worker that died.
+    """
+    if not jobs:
+        return
+    what = {"ids": [job.id for job in jobs], "token": jobs[0].token, "at": now.timestamp()}
+    session.execute(_let_go(), what | {"begun": list(begun)})
+
+
+@cache
+def _let_go() -> Any:
+    mine = _not_locked(among(JOBS.c.id, "ids") & (JOBS.c.claim == sa.bindparam("token")))
+    attempts = JOBS.c.attempts - sa.case((among(JOBS.c.id, "begun"), 0), else_=1)
+    at = sa.bindparam("at", type_=sa.Double)
+    return sa.update(JOBS).where(mine).values(next_run_time=at, claim=None, attempts=attempts)
+
+
+def done(session: Session, jobs: Sequence[Claimed]) -> int:
+    """Delete what is done and return how many were still ours.
+
+    A job planned anew meanwhile carries no claim of ours and stays.
+    """
+    if not jobs:
+        return 0
+    ids = {"ids": [job.id for job in jobs], "token": jobs[0].token}
+    gone: int = send(session, _done(), ids).rowcount
+    return gone
 
 
 @cache
@@ -192,7 +290,7 @@ def plan_again(session: Session, job: Claimed, due: datetime) -> None:
 
 def back_off(session: Session, job: Claimed, until: datetime, error: str) -> None:
     """It failed: again at `until`."""
-    _release(session, job, until, last_error=error[:2000])
+    _release(session, job, until, last_error=storable(error, REASON))
 
 
 def give_back(session: Session, jobs: Sequence[Claimed], now: datetime) -> None:
@@ -212,7 +310,7 @@ def _give_back() -> Any:
 
 def park(session: Session, job: Claimed, error: str) -> None:
     """Unreadable, or of an unknown class: it stays, visible, until someone mends it (JX6)."""
-    _release(session, job, None, last_error=error[:2000])
+    _release(session, job, None, last_error=storable(error, REASON))
 
 
 def _release(session: Session, job: Claimed, at: datetime | None, **changes: Any) -> None:

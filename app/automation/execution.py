@@ -1,11 +1,16 @@
 """Run due jobs: begin, execute, record (reliability JX2, schedules X, waitlist WA8).
 
-Jobs of a schedule come as a batch, and go on their way about a second's work at a time, but a class
-that does its items together gets them all. What is gone, moved, switched off or too late is written
-down at once; the rest begins in one short transaction, so that the ledger knows of it. Then each
-list that the task class wants together is one transaction, which ends with the runs, guarded:
-whoever lost a run meanwhile rolls everything back. If one of a list raises, each of them runs
-alone, and only the bad one fails. A job is deleted when its run has ended, never before.
+Jobs of a schedule come as a batch, in the lists that their class wants together, in two ways:
+
+- Carefully: what is gone, moved, switched off or too late is written down; the rest begins in one
+  short transaction, so that the ledger knows of it; then the work is one transaction, which ends
+  with the runs, guarded: whoever lost a run meanwhile rolls everything back. If one of a list
+  raises, each of them runs alone, and only the bad one fails.
+- Quickly, once the class has shown how fast it is: work that will be over within a second is not
+  announced. Work, ended runs and deleted jobs are one transaction. Whenever anything about it is
+  not plain, it is rolled back and done carefully.
+
+Either way a job is deleted when its run has ended, never before.
 """
 
 from __future__ import annotations
@@ -16,62 +21,47 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from functools import partial
+from dataclasses import replace
+from datetime import datetime
+from itertools import chain
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.automation import claims
+from app.automation import claims, sorting
 from app.automation.automation_base import (
-    BaseAutomationTask,
     Failed,
     Registration,
     Skip,
+    exited,
     get_automation_class,
+    no_exit,
 )
 from app.automation.claims import BadState, Claimed, State
+from app.automation.sharing import does_together, lists_of
+from app.automation.sorting import Facts, Terms, Work, item_of
+from app.automation.worker import Clock, Line, Worker
 from app.extensions import db, utcnow, write
-from app.models.automation import (
-    AutomationClasses,
-    AutomationRun,
-    AutomationSchedule,
-    RunStatus,
-)
+from app.models.automation import RunStatus
+from app.models.bulk import dialect_of
 from app.models.job import Job
-from app.models.rules import Environment, rules_of
+from app.models.rules import rules_of
+from app.models.text import named, said_by
 from app.services import plan, runs
-from app.services.plan import Occurrence
-from app.services.runs import Begun, Dead, LostRun, Outcome, Wanted
+from app.services.runs import Begun, Dead, LostRun, Outcome
 from app.services.transitions import ENDED
 
 log = logging.getLogger("app.automation.execution")
 
 T = TypeVar("T")
-Clock = Callable[[], datetime]
 AHEAD_SECONDS = 1.0  # of work that has begun: a time-out counts from there, a death ends so much
-FRESH_SECONDS = 5.0  # what is planned is asked anew for jobs that begin later
 SLICE_SECONDS = 0.05  # of light tasks in one transaction: nobody waits long for the writer's slot
-WORTH_SPLITTING = 200  # jobs; fewer run in one thread
+QUICK_SECONDS = 1.0  # of work that is not announced
+TOLERATED = 4  # times the slice that light tasks were thought to take
+MOST_IDLE = 2**31 - 1  # milliseconds, as PostgreSQL counts them
 BACKOFF = runs.Backoff()
-
-
-@dataclass(frozen=True)
-class Line:
-    """What became of a schedule's batch, for the console (people PO1)."""
-
-    schedule: str
-    ended: Counter[str]  # by status
-    counters: Counter[str]  # what the tasks counted
-    seconds: float
-    error: str | None = None
-
-
-Report = Callable[[Line], None]
-Stopping = Callable[[], bool]
 
 
 def each(
@@ -81,15 +71,30 @@ def each(
     *,
     failed: Callable[[T, Exception], None],
 ) -> None:
-    """Do one thing per id, each in its own transaction; `failed` records the reason (STYLE R10)."""
+    """Do one thing per id, each in its own transaction; `failed` records the reason (STYLE R10).
+
+    What can't even be recorded is logged, and stops no other either.
+    """
     session.commit()  # ends the read that found the ids
     for id_ in ids:
         try:
-            do(id_)
+            with no_exit():
+                do(id_)
+            session.commit()
         except Exception as error:
             session.rollback()
-            failed(id_, error)
+            _tell(session, failed, id_, error)
+
+
+def _tell(
+    session: Session, failed: Callable[[T, Exception], None], id_: T, error: Exception
+) -> None:
+    try:
+        failed(id_, error)
         session.commit()
+    except Exception:
+        session.rollback()
+        log.exception("what failed could not be recorded")
 
 
 # --- doors ---------------------------------------------------------------------------------------
@@ -108,100 +113,45 @@ def run(item_id: str, automation_name: str, class_name: str, *, clock: Clock = u
         if job is None and session.get(Job, id_) is not None:
             return False  # someone is at it
     state = State(item_id, automation_name, class_name)
+    alone = job._replace(state=state) if job else Claimed(id_, state, now, 1, token)
     ended: list[Line] = []
-    alone = (job or Claimed(id_, b"", now, 1, token), state)
-    _run_class(session, class_name, [alone], "console", clock, ended.append)
+    _run_class(session, class_name, [alone], Worker("console", clock, ended.append))
     return any(line.ended[RunStatus.SUCCESS] for line in ended)
 
 
-def run_jobs(
-    jobs: Sequence[Claimed],
-    worker: str,
-    *,
-    clock: Clock = utcnow,
-    report: Report = lambda _line: None,
-    stopping: Stopping = lambda: False,
-) -> None:
+def run_jobs(jobs: Sequence[Claimed], worker: Worker) -> None:
     """Run claimed jobs to their end, in an app context; a bad one stops no other.
 
-    Once `stopping` says so, what has not begun is given back (reliability SI7).
+    Once the worker is `stopping`, what has not begun is given back (reliability SI7).
     """
     session = db.session()
-    by_class: defaultdict[str, list[tuple[Claimed, State]]] = defaultdict(list)
+    for class_name, some in _by_class(session, jobs).items():
+        _run_class(session, class_name, some, worker)
+
+
+def _by_class(session: Session, jobs: Sequence[Claimed]) -> dict[str, list[Claimed]]:
+    """The jobs by the class that they name; what names none is parked."""
+    by_class: defaultdict[str, list[Claimed]] = defaultdict(list)
     for job in jobs:
-        try:
-            state = claims.read_state(job.job_state)
-        except BadState as error:
-            _park(session, job, str(error))
+        if isinstance(job.state, BadState):
+            _park(session, job, str(job.state))
         else:
-            by_class[state.class_name].append((job, state))
-    for class_name, some in by_class.items():
-        _run_class(session, class_name, some, worker, clock, report, stopping)
+            by_class[job.state.class_name].append(job)
+    return by_class
 
 
-def split(session: Session, jobs: Sequence[Claimed], parts: int) -> list[list[Claimed]]:
-    """The jobs in at most so many parts that can run side by side; what belongs together stays.
-
-    SQLite lets one write at a time, so there it is one part.
-    """
-    if parts < 2 or len(jobs) < WORTH_SPLITTING or session.get_bind().dialect.name == "sqlite":
-        return [list(jobs)]
-    found: list[list[Claimed]] = [[] for _ in range(parts)]
-    for group in _together(session, jobs):
-        min(found, key=len).extend(group)
-    return [part for part in found if part]
-
-
-def _together(session: Session, jobs: Sequence[Claimed]) -> Iterator[list[Claimed]]:
-    """The jobs in groups that their classes want in one transaction, the largest first."""
-    by_class: defaultdict[str, list[tuple[Claimed, str]]] = defaultdict(list)
-    for job in jobs:
-        try:
-            state = claims.read_state(job.job_state)
-        except BadState:
-            yield [job]
-        else:
-            by_class[state.class_name].append((job, state.item))
-    for class_name, some in by_class.items():
-        registration = get_automation_class(class_name)
-        if registration is None or not _does_together(registration.cls):
-            yield from (
-                [job for job, _ in some[n : n + WORTH_SPLITTING]]
-                for n in range(0, len(some), WORTH_SPLITTING)
-            )
-            continue
-        tasks = [registration.cls(item, "") for _, item in some]
-        job_of = {id(task): job for task, (job, _) in zip(tasks, some, strict=True)}
-        lists = registration.cls.batches(session, tasks)
-        for tasks in sorted(lists, key=len, reverse=True):
-            yield [job_of[id(task)] for task in tasks]
-
-
-def _does_together(cls: type[BaseAutomationTask]) -> bool:
-    own, plain = cls.execute_batch, BaseAutomationTask.execute_batch
-    return own.__func__ is not plain.__func__  # type: ignore[attr-defined]
-
-
-def _run_class(
-    session: Session,
-    class_name: str,
-    jobs: list[tuple[Claimed, State]],
-    worker: str,
-    clock: Clock,
-    report: Report,
-    stopping: Stopping = lambda: False,
-) -> None:
+def _run_class(session: Session, class_name: str, jobs: list[Claimed], worker: Worker) -> None:
     registration = get_automation_class(class_name)
     if registration is None:
-        for job, _ in jobs:
+        for job in jobs:
             _park(session, job, f"class missing: {class_name}")
         return
-    by_schedule: defaultdict[str, list[tuple[Claimed, str]]] = defaultdict(list)
-    for job, state in jobs:
-        by_schedule[state.schedule_name].append((job, state.item))
+    by_schedule: defaultdict[str, list[Claimed]] = defaultdict(list)
+    for job in jobs:
+        assert isinstance(job.state, State)  # noqa: S101  others are parked
+        by_schedule[job.state.schedule_name].append(job)
     batches = [
-        Batch(session, registration, name, some, worker, clock, report, stopping)
-        for name, some in by_schedule.items()
+        Batch(session, registration, name, some, worker) for name, some in by_schedule.items()
     ]
     each(session, batches, Batch.run, failed=Batch.put_off)
 
@@ -215,40 +165,8 @@ def _park(session: Session, job: Claimed, error: str) -> None:
 # --- a batch: due jobs of one schedule -----------------------------------------------------------
 
 
-@dataclass
-class Work:
-    """A job, the occurrence it stands for, and its run once it has begun."""
-
-    job: Claimed
-    by: str  # the item that the job names: a run's execution id, if staff asked for it
-    wanted: Wanted
-    occurrence: Occurrence
-    last_moment: datetime | None
-    task: BaseAutomationTask
-    run: Begun | None = None
-    skipped: str | None = None  # the reason its task gave
-
-
-@dataclass
-class Sorted:
-    """Jobs by what is to become of them."""
-
-    to_run: list[Work] = field(default_factory=list)
-    verdicts: defaultdict[tuple[RunStatus, str], list[Work]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    moved: list[tuple[Claimed, datetime]] = field(default_factory=list)
-    broken: list[tuple[Claimed, Exception]] = field(default_factory=list)
-
-
-@dataclass
-class Facts:
-    """What the rows say about the items of a batch."""
-
-    asked_at: float
-    planned: dict[str, Occurrence] = field(default_factory=dict)
-    by_hand: dict[str, AutomationRun] = field(default_factory=dict)  # what staff asked for
-    broken: dict[str, Exception] = field(default_factory=dict)  # items that raised
+class Unsure(Exception):
+    """Quick work that was not as plain as it looked: roll it back, do it carefully."""
 
 
 class Batch:
@@ -259,20 +177,17 @@ class Batch:
         session: Session,
         registration: Registration,
         name: str,
-        jobs: list[tuple[Claimed, str]],  # each with its item
-        worker: str,
-        clock: Clock,
-        report: Report,
-        stopping: Stopping,
+        jobs: list[Claimed],
+        worker: Worker,
     ) -> None:
         self.session, self.name, self.jobs = session, name, jobs
         self.cls, self.class_name = registration.cls, registration.name
-        self.worker, self.clock, self.report = worker, clock, report
-        self.stopping = stopping
-        self.together = _does_together(self.cls)
+        self.worker, self.clock = worker, worker.clock
+        self.together = does_together(self.cls)
+        self.doubtful = False  # quick work was rolled back: no more of it in this batch
         self.facts: Facts | None = None
         self.begun: list[Work] = []  # not all of them ended yet
-        self.alone: list[tuple[Claimed, str]] = []  # two workers died over them
+        self.alone: list[Claimed] = []  # two workers died over them
         self.ended: Counter[str] = Counter()
         self.counters: Counter[str] = Counter()
         self.executed = 0  # ended by having run, tries not counted
@@ -282,19 +197,30 @@ class Batch:
     def run(self) -> None:
         """All of it; whatever raises here kept the batch from beginning."""
         began = time.perf_counter()
-        rest, count = self.jobs, len(self.jobs) if self.together else 1
-        while rest and not self.stopping():
-            some, rest, since = rest[:count], rest[count:], time.perf_counter()
-            self._some(some)
-            each_took = (time.perf_counter() - since) / len(some)
-            count = max(1, int(AHEAD_SECONDS / each_took))
-        while self.alone and not self.stopping():
-            self._some([self.alone.pop()])
-        self._give_back([*rest, *self.alone])
+        lists = lists_of(self.session, self.cls, self.jobs) if self.together else [self.jobs]
+        left = [self._list(some) for some in lists]
+        while self.alone and not self.worker.stops:
+            self._carefully([self.alone.pop()])
+        self._give_back([*chain.from_iterable(left), *self.alone])
         self._remember()
         if self.ended:
             took = time.perf_counter() - began
-            self.report(Line(self.name, self.ended, self.counters, took, self.error))
+            self.worker.report(Line(self.name, self.ended, self.counters, took, self.error))
+
+    def _list(self, jobs: list[Claimed]) -> list[Claimed]:
+        """Run jobs that belong together, others some at a time; return what was not begun."""
+        count = len(jobs) if self.together else 1
+        while jobs and not self.worker.stops:
+            if done := self._quickly(jobs):
+                jobs = jobs[done:]
+                continue
+            if self.worker.stops:  # it took so long that others have them now
+                break
+            some, jobs, since = jobs[:count], jobs[count:], time.perf_counter()
+            self._carefully(some)
+            each_took = (time.perf_counter() - since) / len(some)
+            count = max(1, int(AHEAD_SECONDS / each_took))
+        return jobs
 
     def put_off(self, error: Exception) -> None:
         """Nothing of it could even begin: each job again later, with the reason."""
@@ -303,44 +229,117 @@ class Batch:
         for work in self.begun:
             at = BACKOFF.next_try(_begun(work).attempt, now, _jitter())
             runs.try_again(self.session, _begun(work), error, now, at)
-        for job, _ in self.jobs:
+        for job in self.jobs:
             at = BACKOFF.next_try(job.attempts, now, _jitter())
-            claims.back_off(self.session, job, at or now + BACKOFF.longest, str(error))
+            claims.back_off(self.session, job, at or now + BACKOFF.longest, said_by(error))
 
-    def _some(self, jobs: list[tuple[Claimed, str]]) -> None:
-        """Sort, begin and run these, by what the schedule says now."""
-        automation = _schedule(self.session, self.name, self.class_name)
-        if automation is None:
-            self._drop(jobs)
-            return
-        self.begun = self._begin(automation, jobs)
-        tasks = {id(work.task): work for work in self.begun}
-        lists = self.cls.batches(self.session, [work.task for work in self.begun]) if tasks else []
-        for some in lists:
-            self._in_slices([tasks[id(task)] for task in some])
-        self.begun = []
-
-    def _give_back(self, jobs: list[tuple[Claimed, str]]) -> None:
+    def _give_back(self, jobs: list[Claimed]) -> None:
         if jobs:
             with write(self.session):
-                claims.give_back(self.session, [job for job, _ in jobs], self.clock())
+                claims.give_back(self.session, jobs, self.clock())
 
-    # --- before they begin ---
+    def _terms(self) -> Terms | None:
+        return sorting.terms_of(self.session, self.name, self.class_name, self.cls)
 
-    def _begin(self, automation: AutomationSchedule, jobs: list[tuple[Claimed, str]]) -> list[Work]:
+    def _facts(self, terms: Terms, now: datetime) -> Facts:
+        """What is planned for the items of this batch, as of a few seconds ago at most."""
+        if self.facts is None or not self.facts.fresh:
+            items = [item_of(job) for job in self.jobs]
+            self.facts = sorting.ask(terms, items, now)
+        return self.facts
+
+    # --- quickly ---
+
+    def _quickly(self, jobs: list[Claimed]) -> int:
+        """Do the first of these, or all that belong together, at once; return how many."""
+        if self.doubtful:
+            return 0
+        seconds = QUICK_SECONDS if self.together else SLICE_SECONDS
+        count = self.worker.paces.fitting(self.class_name, seconds)
+        if not count or (self.together and count < len(jobs)):
+            return 0
+        began = time.perf_counter()
+        try:
+            with self.worker.progress.quickly(), write(self.session):
+                works = self._at_once(jobs[:count])
+        except Exception as error:  # whatever it was, the careful way will meet it too
+            log.debug("not so plain: %s", self.name, exc_info=error)
+            self.doubtful = True
+            return 0
+        if works:
+            self._count(works, time.perf_counter() - began)
+        return len(works)
+
+    def _at_once(self, jobs: list[Claimed]) -> list[Work]:
+        """Execute, and write the runs as they ended. Raises `Unsure`, and what a task raises."""
+        terms, now = self._terms(), self.clock()
+        if terms is None or terms.off:
+            return []
+        facts = self._facts(terms, now)
+        works = list(sorting.plain(terms, facts, jobs, now))
+        if not works or (self.together and len(works) < len(jobs)):
+            return []
+        # First, so that from here on nobody else can have them; a task may take them away too.
+        if claims.done(self.session, [work.job for work in works]) < len(works):
+            raise Unsure("some are no longer ours")
+        self.worker.progress.works = works
+        until = time.perf_counter() + TOLERATED * SLICE_SECONDS
+        with rollbacks_of(self.session) as rolled_back:
+            for some in [works] if self.together else [[work] for work in works]:
+                if not self.together and time.perf_counter() > until:
+                    raise Unsure("they are slower than the last ones")
+                self._execute(some, now)
+        if rolled_back:
+            raise Unsure("it rolled back")
+        self._end_at_once(terms, works, now)
+        return works
+
+    def _end_at_once(self, terms: Terms, works: list[Work], since: datetime) -> None:
+        now = self.clock()
+        span = runs.Span(terms.schedule_id, self.worker.name, since, now, terms.timeout)
+        if now >= span.deadline:
+            raise Unsure("it took longer than it may")
+        ends = [
+            runs.Ended(w.occurrence.item, w.named, w.occurrence.due, w.task.result, w.skipped)
+            for w in works
+        ]
+        last = runs.end_at_once(self.session, span, ends)
+        if last is None:
+            raise Unsure("the ledger knows some of them already")
+        for work in works:
+            work.run = last  # the schedule remembers the last one; no row is asked for by it
+
+    # --- carefully ---
+
+    def _carefully(self, jobs: list[Claimed]) -> None:
+        """Sort, begin and run these, by what the schedule says now."""
+        terms = self._terms()
+        if terms is None:
+            self._drop(jobs)
+            return
+        self.begun = self._begin(terms, jobs)
+        if self.begun:
+            tasks = {id(work.task): work for work in self.begun}
+            with self.worker.progress.announced(self.begun):
+                for some in self.cls.batches(self.session, [work.task for work in self.begun]):
+                    self._in_slices([tasks[id(task)] for task in some])
+        self.begun = []
+
+    def _begin(self, terms: Terms, jobs: list[Claimed]) -> list[Work]:
         """Write down what will not run; begin the rest, in one transaction."""
         now = self.clock()
-        sorted_ = self._sort(automation, jobs, now)
+        facts = self._facts(terms, now)
+        sorted_ = sorting.sort(terms, facts, jobs, now)
         with write(self.session):
             wanted = [work.wanted for work in sorted_.to_run]
-            begun = runs.begin(self.session, wanted, now, self.worker)
+            begun = runs.begin(self.session, wanted, now, self.worker.name)
             for (status, reason), some in sorted_.verdicts.items():
                 self._note(some, status, reason, now)
             for job, due in sorted_.moved:
                 claims.plan_again(self.session, job, due)
             for job, error in sorted_.broken:
                 at = BACKOFF.next_try(job.attempts, now, _jitter())
-                claims.back_off(self.session, job, at or now + BACKOFF.longest, str(error))
+                claims.back_off(self.session, job, at or now + BACKOFF.longest, said_by(error))
             ended = (*ENDED, Dead)
             over = [w.job for w in sorted_.to_run if _kind(begun[w.wanted.key]) in ended]
             claims.done(self.session, over)
@@ -348,99 +347,11 @@ class Batch:
             state = begun[work.wanted.key]
             work.run = state if isinstance(state, Begun) else None
             if state is None:
-                self.alone.append((work.job, work.by))
+                self.alone.append(work.job)
             elif isinstance(state, Dead):
                 self.error = "its worker died"
-                self._end(work, state.run, RunStatus.FAILED, ended=True)
+                self._end(work, RunStatus.FAILED, ended=True, run=state.run)
         return [work for work in sorted_.to_run if work.run]
-
-    def _sort(
-        self, automation: AutomationSchedule, jobs: list[tuple[Claimed, str]], now: datetime
-    ) -> Sorted:
-        """What is to become of each job: nothing is written yet."""
-        off, found = why_off(automation), Sorted()
-        facts = self._facts(automation, now)
-        seen = set()
-        for job, by in jobs:
-            staff = facts.by_hand.get(by)
-            item = staff.item if staff else by
-            occurrence, error = facts.planned.get(item), facts.broken.get(item.split(":")[0])
-            if occurrence is None and error is not None and not off:
-                found.broken.append((job, error))
-                continue
-            gone = occurrence is None
-            occurrence = occurrence or Occurrence(item, job.due, job.due)
-            named = staff.occurrence if staff else occurrence.name
-            work = self._work(automation, job, by, occurrence, now, named)
-            if off:
-                found.verdicts[RunStatus.SKIPPED, off].append(work)
-            elif gone and not self.cls.runs_when_gone:
-                found.verdicts[RunStatus.SKIPPED, "gone"].append(work)
-            elif not staff and self._is_early(occurrence, now):
-                found.moved.append((job, occurrence.due))
-            elif not staff and work.last_moment is not None and now > work.last_moment:
-                found.verdicts[RunStatus.MISSED, "too-late"].append(work)
-            elif work.wanted.key not in seen:  # of twins the other stays until its lease ends
-                found.to_run.append(work)
-            seen.add(work.wanted.key)
-        return found
-
-    def _facts(self, automation: AutomationSchedule, now: datetime) -> Facts:
-        """What is planned for the items of this batch, as of a few seconds ago at most."""
-        if self.facts is None or time.perf_counter() - self.facts.asked_at > FRESH_SECONDS:
-            self.facts = self._ask(automation, now)
-        return self.facts
-
-    def _ask(self, automation: AutomationSchedule, now: datetime) -> Facts:
-        facts, items = Facts(time.perf_counter()), [item for _, item in self.jobs]
-
-        def left_out(item: str, why: str | Exception) -> None:
-            if isinstance(why, Exception):
-                facts.broken[item] = why
-
-        find = partial(self.cls.planned, self.session, automation, now, left_out=left_out)
-        facts.planned = find(items=items)
-        if absent := [item for item in items if item not in facts.planned]:
-            facts.by_hand = runs.waiting_by_hand(self.session, absent)
-        if facts.by_hand:
-            again = find(items=[run.item for run in facts.by_hand.values()])
-            facts.planned = again | facts.planned
-        mine = set(items)
-        for item, error in facts.broken.items():
-            if item in mine:
-                log.error("item left out: %s %s", self.name, item[:100], exc_info=error)
-        return facts
-
-    def _work(
-        self,
-        automation: AutomationSchedule,
-        job: Claimed,
-        by: str,
-        occurrence: Occurrence,
-        now: datetime,
-        named: str,
-    ) -> Work:
-        task = self.cls(occurrence.item, automation.name)
-        task.session, task.config = self.session, dict(automation.task_config or {})
-        task.as_of = max(now, occurrence.due) if self._hurries() else now
-        seconds = automation.timeout_seconds or self.cls.timeout_seconds
-        wanted = Wanted(
-            automation.id,
-            occurrence.item,
-            named,
-            occurrence.due,
-            timedelta(seconds=seconds) if seconds else None,
-        )
-        last = self.cls.last_moment(automation, occurrence)
-        return Work(job, by, wanted, occurrence, last, task)
-
-    def _hurries(self) -> bool:
-        """In DEVELOPMENT an occurrence runs a second after it was planned (WA9)."""
-        development = rules_of(self.session).environment is Environment.DEVELOPMENT
-        return development and not self.cls.destructive
-
-    def _is_early(self, occurrence: Occurrence, now: datetime) -> bool:
-        return occurrence.due > now and not self._hurries()
 
     def _note(self, works: list[Work], status: RunStatus, reason: str, now: datetime) -> None:
         wanted = [work.wanted for work in works]
@@ -456,10 +367,10 @@ class Batch:
                     work.occurrence.at,
                 )
 
-    def _drop(self, jobs: list[tuple[Claimed, str]]) -> None:
+    def _drop(self, jobs: list[Claimed]) -> None:
         log.warning("jobs of no schedule dropped: %s, %s of them", self.name, len(jobs))
         with write(self.session):
-            claims.done(self.session, [job for job, _ in jobs])
+            claims.done(self.session, jobs)
 
     # --- running ---
 
@@ -472,8 +383,10 @@ class Batch:
     def _transaction(self, works: list[Work], together: bool) -> int:
         """Run as many as fit into one transaction, then record them; return how many."""
         now, part = self.clock(), works if together else []
+        began = time.perf_counter()
         try:
             with write(self.session):
+                self._may_be_idle(works[0].terms)
                 if together:
                     self._execute(works, now)
                 else:
@@ -481,11 +394,17 @@ class Batch:
                 self._record(part, now)
         except Exception as error:
             return self._alone(part or works[:1], error)
-        for work in part:
-            self._count(work)
+        self._count(part, time.perf_counter() - began)
         return len(part)
 
-    def _while_there_is_time(self, works: list[Work], now: datetime) -> list[Work]:
+    def _may_be_idle(self, terms: Terms) -> None:
+        """Let a task that has written work outside the database: PostgreSQL would hang up."""
+        if dialect_of(self.session) == "postgresql":
+            seconds = (terms.timeout or runs.TIMEOUT).total_seconds()
+            most = int(min(seconds * 1000, MOST_IDLE))
+            self.session.execute(sa.text(f"SET LOCAL idle_in_transaction_session_timeout = {most}"))
+
+    def _while_there_is_time(self, works: Iterable[Work], now: datetime) -> list[Work]:
         part: list[Work] = []
         until = time.perf_counter() + SLICE_SECONDS
         with rollbacks_of(self.session) as rolled_back:
@@ -511,7 +430,7 @@ class Batch:
                 raise
             works[0].skipped = skip.reason
         except SystemExit as stop:  # of a task, not of us
-            raise Failed(f"it called sys.exit({stop.code!r})") from stop
+            raise exited(stop) from stop
 
     def _record(self, works: list[Work], since: datetime) -> None:
         """The runs end here, in the transaction of what they did; then their jobs go."""
@@ -546,7 +465,7 @@ class Batch:
         with write(self.session):
             ours = runs.try_again(self.session, run, error, now, at)
             if ours and at is not None:
-                claims.back_off(self.session, work.job, at, str(error))
+                claims.back_off(self.session, work.job, at, said_by(error))
             else:
                 claims.done(self.session, [work.job])
         if not ours:
@@ -554,32 +473,36 @@ class Batch:
             return
         log.error("run failed: job=%s attempt=%s again=%s", work.job.id, run.attempt, at,
                   exc_info=error)  # fmt: skip
-        self.error = f"{type(error).__name__}: {error}"[:500]
-        self._end(work, run, RunStatus.FAILED, ended=at is None)
+        self.error = named(error, 500)
+        self._end(work, RunStatus.FAILED, ended=at is None)
 
     def _lost(self, work: Work) -> None:
         """Cancelled, taken over or too slow: nothing of it counts."""
         run = _begun(work)
         with write(self.session):
-            runs.time_out(self.session, self.worker, self.clock())
+            runs.time_out(self.session, self.worker.name, self.clock())
             timed_out = runs.has_timed_out(self.session, run)
             claims.done(self.session, [work.job])  # who took it over has a claim of his own
         log.warning("lost run, rolled back: job=%s", work.job.id)
         if timed_out:
             self.error = "timeout"
-            self._end(work, run, RunStatus.TIMEOUT, ended=True)
+            self._end(work, RunStatus.TIMEOUT, ended=True)
 
-    def _count(self, work: Work) -> None:
-        self.counters.update({k: v for k, v in (work.task.result or {}).items() if type(v) is int})
-        status = RunStatus.SUCCESS if work.skipped is None else RunStatus.SKIPPED
-        self._end(work, _begun(work), status, ended=work.skipped is None)
+    def _count(self, works: list[Work], seconds: float) -> None:
+        """What one transaction did, and how long it took."""
+        self.worker.paces.note(self.class_name, seconds, len(works))
+        for work in works:
+            if result := work.task.result:
+                self.counters.update({k: v for k, v in result.items() if type(v) is int})
+            did = work.skipped is None
+            self._end(work, RunStatus.SUCCESS if did else RunStatus.SKIPPED, ended=did)
 
-    def _end(self, work: Work, run: Begun, status: RunStatus, *, ended: bool) -> None:
+    def _end(self, work: Work, status: RunStatus, *, ended: bool, run: Begun | None = None) -> None:
         """Count it; the schedule remembers the last, but a failure before any success."""
         self.ended[status] += 1
         self.executed += ended
         if self.last is None or self.last[2] not in (RunStatus.FAILED, RunStatus.TIMEOUT):
-            self.last = work.wanted.schedule_id, run, status
+            self.last = work.terms.schedule_id, run or _begun(work), status
 
     def _remember(self) -> None:
         if self.last is None:
@@ -622,30 +545,6 @@ def _kind(outcome: Outcome) -> Any:
 def _begun(work: Work) -> Begun:
     assert work.run is not None  # noqa: S101  sorted out before
     return work.run
-
-
-def _schedule(session: Session, name: str, class_name: str) -> AutomationSchedule | None:
-    """The schedule of that name, while it runs that class."""
-    found: AutomationSchedule | None = session.scalars(
-        sa.select(AutomationSchedule)
-        .join(AutomationClasses)
-        .where(
-            AutomationSchedule.name == name,
-            AutomationSchedule.deleted_at.is_(None),
-            AutomationClasses.class_name == class_name,
-        )
-        .execution_options(populate_existing=True)
-    ).one_or_none()
-    return found
-
-
-def why_off(automation: AutomationSchedule) -> str | None:
-    """Why a schedule runs nothing now; None: it does."""
-    if automation.automation_class is None or not automation.automation_class.enabled:
-        return "class-disabled"
-    if not automation.active or automation.deleted_at is not None:
-        return "schedule-off"
-    return "schedule-paused" if automation.paused_at is not None else None
 
 
 def _jitter() -> float:

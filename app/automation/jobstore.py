@@ -17,7 +17,7 @@ from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.triggers.date import DateTrigger
 
 from app.automation.automation_base import func_ref
-from app.automation.claims import STATE, BadState, next_due, read_state
+from app.automation.claims import DUE_TEXT, STATE, UNREADABLE, instant, next_due, read_state
 from app.extensions import db
 from app.models.job import Job
 
@@ -83,26 +83,26 @@ class PlanStore(SQLAlchemyJobStore):  # type: ignore[misc]
 
     def _jobs(self, which: sa.ColumnElement[bool]) -> Iterator[SchedulerJob]:
         rows = db.session.execute(
-            sa.select(Job.id, STATE, Job.next_run_time, Job.due)
+            sa.select(Job.id, STATE, Job.next_run_time, DUE_TEXT)
             .where(which)
             .order_by(Job.next_run_time.is_(None), Job.due, Job.id)
         )
         for row in rows:
             try:
                 yield self._job(row)
-            except BadState:
+            except UNREADABLE:  # `BadState` is one of them
                 continue  # parked by the scheduler and reported; listing changes nothing
 
     def _job(self, row: Any) -> SchedulerJob:
-        state = read_state(row.job_state)
-        due = row.due if row.next_run_time is not None else None  # people read `due`, not a lease
+        state, at = read_state(row.job_state), instant(row.due)
+        due = at if row.next_run_time is not None else None  # people read `due`, not a lease
         job = SchedulerJob.__new__(SchedulerJob)
         job.__setstate__(
             {
                 "version": 1,
                 "id": row.id,
                 "func": FUNCTION,
-                "trigger": DateTrigger(row.due, "UTC"),
+                "trigger": DateTrigger(at, "UTC"),
                 "executor": "default",
                 "args": (state.item, state.schedule_name, state.class_name),
                 "kwargs": {},

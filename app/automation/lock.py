@@ -17,9 +17,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from flask import current_app
+
 HELD = {errno.EADDRINUSE, errno.EACCES} if sys.platform == "win32" else {errno.EADDRINUSE}
 BACKLOG = 64
 MOST_BYTES, LONGEST_RING = 64, 0.2  # of what somebody sends, and seconds to wait for it
+LONGEST_CALL = 0.04  # seconds that whoever rings waits
 
 
 class LockHeld(Exception):
@@ -114,9 +117,25 @@ def ask(host: str, port: int, seconds: float = 1.0) -> dict[str, Any] | None:
 
 
 def ring(host: str, port: int) -> None:
-    """Wake the scheduler, if there is one: what was just committed need not wait for its look."""
+    """Wake the scheduler, if there is one: what was just committed need not wait for its look.
+
+    Never fails, and takes `LONGEST_CALL` at most, whatever that address is.
+    """
+    call = threading.Thread(target=_call, args=(host, port), name="bell", daemon=True)
+    with contextlib.suppress(RuntimeError):  # no more threads: it looks each second anyway
+        call.start()
+        call.join(LONGEST_CALL)
+
+
+def _call(host: str, port: int) -> None:
     with (
-        contextlib.suppress(OSError),
+        contextlib.suppress(OSError, ValueError, OverflowError),  # also a name that is none
         socket.create_connection((host, port), timeout=LONGEST_RING) as call,
     ):
         call.sendall(b"!\n")
+
+
+def wake_scheduler() -> None:
+    """`ring` the scheduler of this application: for views and commands, after their commit."""
+    settings = current_app.extensions["settings"]
+    ring(settings.scheduler_lock_host, settings.scheduler_lock_port)

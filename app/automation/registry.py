@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from app.models.text import named
+
 if TYPE_CHECKING:
     from app.automation.automation_base import BaseAutomationTask
 
@@ -96,8 +98,10 @@ def load(modules: Sequence[str] = ()) -> None:
     for module in modules:
         try:
             importlib.import_module(module)
-        except Exception as error:  # theirs: it may fail in any way, and must be told in a sentence
+        # Theirs: it may fail in any way, and must be told in a sentence.
+        except (Exception, SystemExit) as error:
+            why = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else named(error)
             raise BadAutomationModule(
                 f"AUTOMATION_MODULES names {module}, which cannot be imported:"
-                f" {type(error).__name__}: {error}. Mend the module or take it off the list."
+                f" {why}. Mend the module or take it off the list."
             ) from error

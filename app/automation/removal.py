@@ -9,8 +9,8 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.automation.automation_base import get_automation_class
-from app.automation.claims import STATE, BadState, State, read_state
+from app.automation.automation_base import get_automation_class, no_exit
+from app.automation.claims import DUE_TEXT, STATE, UNREADABLE, State, instant, read_state
 from app.models.automation import AutomationSchedule, RunStatus
 from app.models.enrolment import INVITED, TrainingEnroll
 from app.models.job import Job
@@ -29,15 +29,15 @@ def withdraw(session: Session, job_id: str, now: datetime) -> bool:
     An invitation's is exempted from running out before the hard stop; another occurrence is
     written down as cancelled. What cannot be read is only removed.
     """
-    job = session.execute(sa.select(STATE, Job.due).where(Job.id == job_id)).one_or_none()
+    job = session.execute(sa.select(STATE, DUE_TEXT).where(Job.id == job_id)).one_or_none()
     if job is None:
         return False
     try:
-        state = read_state(job.job_state)
-    except BadState:
+        state, due = read_state(job.job_state), instant(job.due)
+    except UNREADABLE:  # `BadState` is one of them
         log.warning("unreadable job removed: job=%s", job_id[:300])
     else:
-        _remember(session, state, job.due or now, now)
+        _remember(session, state, due or now, now)
     session.execute(
         sa.delete(Job).where(Job.id == job_id).execution_options(synchronize_session=False)
     )
@@ -74,7 +74,8 @@ def _cancel(
     planned: dict[str, Occurrence] = {}
     if registration is not None:
         left_out = partial(log.warning, "removed, but left out of the plan: %s because=%s")
-        planned = registration.cls.planned(session, schedule, now, [state.item], left_out)
+        with no_exit():
+            planned = registration.cls.planned(session, schedule, now, [state.item], left_out)
     occurrence = planned.get(state.item) or Occurrence(state.item, due, due)
     wanted = Wanted(schedule.id, state.item, occurrence.name, occurrence.due)
     # What it is just doing is rolled back at its end (schedules X4).

@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -21,11 +22,13 @@ from apscheduler.job import Job as SchedulerJob
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import STATE_STOPPED
+from apscheduler.schedulers.blocking import BlockingScheduler
 from flask import Flask
 
-from app.automation import claims, execution, removal
+from app.automation import claims, execution, removal, sharing
 from app.automation.claims import Claimed, Fenced
 from app.automation.jobstore import PlannedOnly, PlanStore
+from app.automation.worker import Paces, Progress, Report, Worker
 from app.extensions import db, utcnow, write
 from app.models.system import SchedulerEpoch
 from app.services import runs
@@ -34,7 +37,25 @@ log = logging.getLogger("app.automation.scheduler")
 
 ROOM = 10_000  # jobs of one claim: what belongs together should come together
 LONGEST_SLEEP = 1.0  # seconds
+LONGEST_PASS = 5.0  # seconds: whoever asks what runs waits no longer for one that claims
 SIGN_OF_LIFE = 10.0  # seconds between two renewals of leases
+
+
+class Handed(NamedTuple):
+    """A part of a claim, in the hands of a thread."""
+
+    future: Future[None]
+    progress: Progress
+    jobs: Sequence[Claimed] = ()
+
+    @property
+    def lives(self) -> bool:
+        """It is worked on, and its jobs are still its own."""
+        return not self.future.done() and not self.progress.given_up
+
+    def hangs(self, now: datetime) -> bool:
+        """It is worked on and should be over: it holds its thread for nothing."""
+        return not self.future.done() and (self.progress.given_up or self.progress.hangs(now))
 
 
 class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
@@ -46,15 +67,18 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         self.add_jobstore(self.plan, "default")
         self.app: Flask | None = None
         self.clock: Callable[[], datetime] = utcnow
-        self.report: execution.Report = lambda _line: None
+        self.report: Report = lambda _line: None
         self.worker, self.epoch = "", 0
         self.fenced = False
         self.last_pass = time.monotonic()
         self._threads = 1
         self._pool: ThreadPoolExecutor | None = None
-        self._running: dict[str, Future[None]] = {}
+        self._running: dict[str, Handed] = {}
+        self._passing = threading.Lock()  # from before a claim until its parts are in `_running`
+        self._paces = Paces()
         self._keeper: threading.Thread | None = None
         self._over = threading.Event()
+        self._stuck_since: float | None = None
 
     # --- the plan, from any process ---
 
@@ -87,14 +111,12 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
 
     # --- the loop, in the one process ---
 
-    def run_in(
-        self, app: Flask, *, worker: str, epoch: int, threads: int, report: execution.Report
-    ) -> None:
+    def run_in(self, app: Flask, *, worker: str, epoch: int, threads: int, report: Report) -> None:
         """Run the plan of `app`; `epoch` is this start's number (SI4)."""
         self.app, self.worker, self.epoch, self.report = app, worker, epoch, report
         self._threads = threads
         self._over.clear()
-        self.fenced, self.last_pass = False, time.monotonic()
+        self.fenced, self.last_pass, self._stuck_since = False, time.monotonic(), None
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="task")
         self._keeper = threading.Thread(target=self._keep, name="leases", daemon=True)
         self._keeper.start()
@@ -102,20 +124,39 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
 
     @property
     def busy(self) -> int:
-        """How many claims are being worked on."""
-        return sum(not future.done() for future in list(self._running.values()))
+        """How many claims are being worked on; a pass that is claiming is waited for."""
+        with self._between_passes(LONGEST_PASS):
+            return sum(not handed.future.done() for handed in list(self._running.values()))
+
+    @property
+    def stuck_for(self) -> float:
+        """Seconds for which only a fresh process could help; 0: it goes on.
+
+        Each thread is held by a task that should have ended, or one that hangs can't be let go, for
+        instance since it keeps all others from writing.
+        """
+        since = self._stuck_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def dead(self) -> bool:
+        """Nobody renews leases any more, though nobody asked to stop."""
+        return self._keeper is not None and not (self._keeper.is_alive() or self._over.is_set())
 
     def stop(self, grace: float) -> bool:
         """Claim nothing more, let what runs finish for `grace` seconds; whether all did (SI7).
 
         What was claimed but has not begun is given back.
         """
-        if self.state != STATE_STOPPED:
-            super().shutdown(wait=False)
         until = time.monotonic() + grace
-        for future in list(self._running.values()):
+        if self.state != STATE_STOPPED:
+            BlockingScheduler.shutdown(self, wait=False)  # its thread is not joined: it may hang
+        with self._between_passes(grace) as over:
+            if not over:
+                return False  # what it claims it must be able to hand on
+        for handed in list(self._running.values()):
             try:
-                future.result(timeout=max(0.0, until - time.monotonic()))
+                handed.future.result(timeout=max(0.0, until - time.monotonic()))
             except TimeoutError:
                 return False
         self._over.set()
@@ -123,9 +164,20 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
             self._pool.shutdown(wait=True)
         return True
 
+    @contextmanager
+    def _between_passes(self, seconds: float) -> Iterator[bool]:
+        """No pass claims meanwhile; False if one did not end for so many seconds."""
+        alone = self._passing.acquire(timeout=max(0.0, seconds))
+        try:
+            yield alone
+        finally:
+            if alone:
+                self._passing.release()
+
     def _process_jobs(self) -> float:
         try:
-            return self._pass()
+            with self._passing:
+                return self._pass()
         except Fenced:
             self.fenced = True
             return LONGEST_SLEEP
@@ -139,7 +191,7 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         """Claim what is due and hand it on; return the seconds to sleep."""
         if self.app is None or self.state == STATE_STOPPED or self.fenced:
             return LONGEST_SLEEP
-        self._running = {t: f for t, f in self._running.items() if not f.done()}
+        self._running = {t: h for t, h in self._running.items() if not h.future.done()}
         if len(self._running) >= self._threads:
             return LONGEST_SLEEP  # whoever is done rings
         with self.app.app_context():
@@ -156,28 +208,31 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         return 0.0
 
     def _hand_on(self, token: str, jobs: Sequence[Claimed]) -> None:
-        """To as many threads as are free, where several can write at once."""
+        """To as many threads as are free."""
         assert self.app is not None  # noqa: S101  `run_in` made both
         assert self._pool is not None  # noqa: S101
         with self.app.app_context():
             free = self._threads - len(self._running)
-            parts = execution.split(db.session(), jobs, free)
+            parts = sharing.split(db.session(), jobs, free)
         for n, part in enumerate(parts):
-            future = self._pool.submit(self._run, part)
-            self._running[f"{token}/{n}"] = future
+            progress = Progress()
+            future = self._pool.submit(self._run, part, progress)
+            self._running[f"{token}/{n}"] = Handed(future, progress, part)
             future.add_done_callback(lambda _: self.wakeup())
 
-    def _run(self, jobs: Sequence[Claimed]) -> None:
+    def _run(self, jobs: Sequence[Claimed], progress: Progress) -> None:
         assert self.app is not None  # noqa: S101
+        worker = Worker(
+            self.worker,
+            self.clock,
+            self.report,
+            stopping=lambda: self.state == STATE_STOPPED,
+            paces=self._paces,
+            progress=progress,
+        )
         try:
             with self.app.app_context():
-                execution.run_jobs(
-                    jobs,
-                    self.worker,
-                    clock=self.clock,
-                    report=self.report,
-                    stopping=lambda: self.state == STATE_STOPPED,
-                )
+                execution.run_jobs(jobs, worker)
         except Exception:  # the lease brings them back
             log.exception("a claim could not be worked on: %s jobs", len(jobs))
 
@@ -188,19 +243,32 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
                 self._sign_of_life()
             except Exception:
                 log.exception("leases could not be renewed")
+            self._see_who_hangs()
+
+    def _see_who_hangs(self) -> None:
+        now, all_ = self.clock(), list(self._running.values())
+        hung = [handed for handed in all_ if handed.hangs(now)]
+        stuck = len(hung) >= self._threads or not all(h.progress.given_up for h in hung)
+        self._stuck_since = (self._stuck_since or time.monotonic()) if stuck else None
 
     def _sign_of_life(self) -> None:
         assert self.app is not None  # noqa: S101
-        running = list(self._running.items())
-        tokens = list({key.split("/")[0] for key, future in running if not future.done()})
+        now, running = self.clock(), list(self._running.items())
+        lives = {key: handed for key, handed in running if handed.lives}
+        hung = [handed for handed in lives.values() if handed.hangs(now)]
         with self.app.app_context(), write(db.session):
-            now, e = self.clock(), SchedulerEpoch
-            if tokens:
-                claims.keep(db.session(), tokens, now)
-                runs.time_out(db.session(), self.worker, now)
+            session, e = db.session(), SchedulerEpoch
+            if lives:
+                claims.keep(session, list({key.split("/")[0] for key in lives}), now)
+                runs.time_out(session, self.worker, now)
+            for handed in hung:
+                begun = [work.job.id for work in handed.progress.works]
+                claims.let_go(session, handed.jobs, begun, now)
             mine = sa.update(e).where(e.id == 1, e.epoch == self.epoch).values(seen_at=now)
-            if not db.session.execute(mine.returning(e.id)).all():
+            if not session.execute(mine.returning(e.id)).all():
                 self.fenced = True  # noticed even if nothing is due
+        for handed in hung:
+            handed.progress.given_up = True
 
     def shutdown(self, wait: bool = True) -> None:
         """Stop; with `wait` after what runs has finished."""

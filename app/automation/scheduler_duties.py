@@ -19,11 +19,13 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from app.automation import claims, scheduler_ops
+from app.automation.automation_base import no_exit
 from app.automation.claims import Fenced
 from app.automation.execution import each
 from app.extensions import db, unit, utcnow, write
 from app.models.bulk import upsert_many
 from app.models.system import Setback, SystemDuty
+from app.models.text import named
 from app.services import sweep
 from app.services.runs import Backoff
 
@@ -105,7 +107,7 @@ def _set_back(session: Session, training_id: int, error: Exception, now: datetim
         "item": str(training_id),
         "failures": failures,
         "not_before": PATIENCE.next_try(min(failures, 20), now, jitter),
-        "error": f"{type(error).__name__}: {error}"[:2000],
+        "error": named(error),
     }
     session.execute(sa.delete(Setback).where(Setback.duty == SWEEP, Setback.item == row["item"]))
     session.execute(sa.insert(Setback), row)
@@ -144,6 +146,12 @@ class DutyRunner:
             if duty.on_bell or self.stop.is_set():
                 bell.set()
 
+    @property
+    def dead(self) -> str | None:
+        """The name of a duty that nobody does any more, though nobody asked to stop."""
+        gone = (thread.name for thread in self._threads if not thread.is_alive())
+        return None if self.stop.is_set() else next(gone, None)
+
     def join(self, seconds: float) -> bool:
         """Let each finish what it is at; whether all did in time."""
         self.stop.set()
@@ -169,7 +177,7 @@ class DutyRunner:
     def _once(self, duty: Duty) -> str | None:
         """Do it; return what went wrong."""
         try:
-            with self.app.app_context():
+            with self.app.app_context(), no_exit():
                 if did := duty.act(self.stop):
                     self.report(duty.name, did)
                     if not duty.on_bell:
@@ -179,7 +187,7 @@ class DutyRunner:
             return "another scheduler took over"
         except Exception as error:  # the next round is near
             log.exception("%s failed", duty.name)
-            return f"{type(error).__name__}: {error}"[:2000]
+            return named(error)
         return None
 
     def _remember(self, duty: Duty, error: str | None) -> None:

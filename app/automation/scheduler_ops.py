@@ -18,10 +18,11 @@ from flask import Flask, current_app
 from sqlalchemy.orm import Session, joinedload
 
 from app.automation import registry
-from app.automation.automation_base import source_of, why_inert
+from app.automation.automation_base import no_exit, source_of, why_inert
 from app.automation.registry import Registration, get_automation_class
 from app.extensions import db, utcnow, write
 from app.models.automation import AutomationClasses, AutomationSchedule
+from app.models.text import named, said_by
 from app.services import diff, renewal, repairs
 from app.services.deadline import WAITLIST_TASK
 from app.services.diff import Counts, There
@@ -110,9 +111,10 @@ def renew_automations(now: datetime | None = None, *, dry_run: bool = False) -> 
         renewed, now = Renewed(dry_run=dry_run), now or utcnow()
         session = db.session()
         _repair(session, renewed, now)
+        planned = diff.read_plan(session)
         with _apart(session, renewed, "invitations"):
-            renewed.add(renewal.renew_invitations(session, now))
-        there = diff.jobs_there(session)
+            renewed.add(renewal.renew_invitations(session, planned.of_waitlist, now))
+        there = planned.others
         for schedule_id, name in _schedules(session):
             with _apart(session, renewed, name):
                 jobs = there.pop(name, {})
@@ -131,13 +133,13 @@ def _load() -> None:
 def _apart(session: Session, renewed: Renewed, what: str) -> Iterator[None]:
     """A transaction of its own; what fails in it is told and rolled back."""
     try:
-        with write(session):
+        with write(session), no_exit():
             yield
             if renewed.dry_run:
                 session.rollback()
     except Exception as error:  # theirs or the database's: the next one shall have its turn
         log.exception("left out of the plan: %s", what)
-        renewed.left_out.append((what, f"{type(error).__name__}: {error}"))
+        renewed.left_out.append((what, named(error)))
 
 
 def _repair(session: Session, renewed: Renewed, now: datetime) -> None:
@@ -198,7 +200,8 @@ def _wanted(
             why,
             exc_info=why if isinstance(why, Exception) else None,
         )
-        renewed.left_out.append((f"{schedule.name}/{item}", str(why)))
+        told = said_by(why) if isinstance(why, Exception) else why
+        renewed.left_out.append((f"{schedule.name}/{item}", told))
 
     wanted = record.cls.planned(session, schedule, now, None, left_out)
     if schedule.active_since is None:

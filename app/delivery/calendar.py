@@ -1,21 +1,32 @@
 """The calendar part of a letter: the days of a training as the reader's calendar takes them (WM5).
 
-One VCALENDAR per letter. The days of one person keep their UIDs for ever; whichever letter has the
-higher SEQUENCE wins, so that letters may arrive in any order.
+One VCALENDAR per letter, and a second one for days that are no more. The days of one person keep
+their UIDs for ever; whichever letter has the higher SEQUENCE wins, so that letters may arrive in
+any order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from icalendar import Calendar, Event, Timezone, vCalAddress, vText
+from icalendar import (
+    Calendar,
+    Component,
+    Event,
+    Timezone,
+    TimezoneDaylight,
+    TimezoneStandard,
+    vCalAddress,
+    vText,
+)
 
 from app.models.enrolment import ENROLLED, EXPIRED
-from app.services.letter_facts import Day, Facts, number_in, plain, zone_of
+from app.services.letter_facts import Day, Facts, as_instant, number_in, plain
+from app.services.letter_words import zone_of
 
 PRODUCT = "-//Nextseat//Letters//EN"
 
@@ -43,35 +54,76 @@ STATUS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A calendar part and its METHOD."""
+    """A calendar part and its METHOD; `cancelled` is a CANCEL that stands beside a REQUEST."""
 
     ical: bytes
     method: str
+    cancelled: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A day that was taken out of the training; when it would have been, old rows don't know."""
+
+    id: int
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True)
+class _Pen:
+    """Writes the calendars of one letter."""
+
+    facts: Facts
+    sender: str
+    domain: str
+
+    def calendar(self, method: str, status: str, days: Sequence[Day | Gone]) -> bytes:
+        made = Calendar()
+        made.add("prodid", PRODUCT)
+        made.add("version", "2.0")
+        made.add("method", method)
+        for timezone in _timezones(self.facts.course.zone, *_years(days)):
+            made.add_component(timezone)
+        for day in days:
+            made.add_component(self._event(day, status))
+        return bytes(made.to_ical())
+
+    def _event(self, day: Day | Gone, status: str) -> Event:
+        facts, zone = self.facts, zone_of(self.facts.course.zone)
+        made = Event()
+        made.add("uid", f"{_subject(facts)}-{day.id}@{self.domain}")
+        made.add("sequence", _sequence(facts))
+        made.add("dtstamp", facts.row.created_at)  # of the letter, the same on each try
+        made.add("status", status)
+        made.add("organizer", _address(self.sender, plain(facts.course.practice_name)))
+        attendee = _address(facts.reader.email, facts.reader.fullname)
+        attendee.params["partstat"] = vText(PARTSTAT[status])
+        attendee.params["role"] = vText("REQ-PARTICIPANT")
+        made.add("attendee", attendee)
+        made.add("summary", plain(facts.course.name))
+        if day.start and day.end:
+            made.add("dtstart", day.start.astimezone(zone))
+            made.add("dtend", day.end.astimezone(zone))
+        if where := _where(day):
+            made.add("location", where)
+        return made
 
 
 def entry(facts: Facts, sender: str, domain: str) -> Entry | None:
     """The calendar part of a letter, None if it has nothing to say to a calendar.
 
-    Days that were taken out of a training are named by the letter's row: they stand beside those
-    that remain, CANCELLED; alone they are a CANCEL.
+    Days that were taken out of a training are named by the letter's row: they are cancelled in a
+    part of their own, since a REQUEST cancels nothing (RFC 5546), or alone if no day remains.
     """
-    status = _status(facts)
-    removed = _removed(facts)
+    status, removed = _status(facts), _removed(facts)
     if status is None or not (facts.days or removed):
         return None
-    cancels = status is CANCELLED or not facts.days
-    made = Calendar()
-    made.add("prodid", PRODUCT)
-    made.add("version", "2.0")
-    made.add("method", "CANCEL" if cancels else "REQUEST")
-    zone = zone_of(facts.course.zone)
-    for timezone in _timezones(facts.course.zone, *_years(facts.days)):
-        made.add_component(timezone)
-    for day in facts.days:
-        made.add_component(_event(facts, day, zone, status, sender, domain))
-    for id_ in removed:
-        made.add_component(_gone(facts, id_, sender, domain))
-    return Entry(made.to_ical(), str(made["method"]))
+    pen = _Pen(facts, sender, domain)
+    if status is CANCELLED or not facts.days:
+        return Entry(pen.calendar("CANCEL", CANCELLED, [*facts.days, *removed]), "CANCEL")
+    cancelled = pen.calendar("CANCEL", CANCELLED, removed) if removed else None
+    return Entry(pen.calendar("REQUEST", status, facts.days), "REQUEST", cancelled)
 
 
 def published(facts: Facts, sender: str, domain: str) -> bytes | None:
@@ -94,42 +146,26 @@ def _status(facts: Facts) -> str | None:
     return TENTATIVE if status is CONFIRMED and waits else status
 
 
-def _removed(facts: Facts) -> list[int]:
+def _removed(facts: Facts) -> list[Gone]:
     named = facts.row.payload.get("removed")
     there = {day.id for day in facts.days}
-    ids: Iterable[object] = named if isinstance(named, list) else []
-    return [id_ for id_ in ids if isinstance(id_, int) and id_ not in there]
+    found = [_gone(one) for one in named] if isinstance(named, list) else []
+    return [gone for gone in found if gone is not None and gone.id not in there]
 
 
-def _event(facts: Facts, day: Day, zone: ZoneInfo, status: str, sender: str, domain: str) -> Event:
-    made = _bare(facts, day.id, status, sender, domain)
-    made.add("summary", plain(facts.course.name))
-    made.add("dtstart", day.start.astimezone(zone))
-    made.add("dtend", day.end.astimezone(zone))
-    if where := ", ".join(part for part in (plain(day.location), plain(day.address)) if part):
-        made.add("location", where)
-    return made
+def _gone(named: object) -> Gone | None:
+    """`[id, start, end]`, or as older rows have it the id alone."""
+    id_, *when = named if isinstance(named, list) else [named]
+    if not isinstance(id_, int):
+        return None
+    start, end = ([as_instant(at) for at in when] + [None, None])[:2]
+    return Gone(id_, start, end)
 
 
-def _gone(facts: Facts, event_id: int, sender: str, domain: str) -> Event:
-    """A day that is no more; when it would have been, no row knows, and a CANCEL needs not say."""
-    made = _bare(facts, event_id, CANCELLED, sender, domain)
-    made.add("summary", plain(facts.course.name))
-    return made
-
-
-def _bare(facts: Facts, event_id: int, status: str, sender: str, domain: str) -> Event:
-    made = Event()
-    made.add("uid", f"{_subject(facts)}-{event_id}@{domain}")
-    made.add("sequence", _sequence(facts))
-    made.add("dtstamp", facts.row.created_at)  # of the letter, the same on each try
-    made.add("status", status)
-    made.add("organizer", _address(sender, plain(facts.course.practice_name)))
-    attendee = _address(facts.reader.email, facts.reader.fullname)
-    attendee.params["partstat"] = vText(PARTSTAT[status])
-    attendee.params["role"] = vText("REQ-PARTICIPANT")
-    made.add("attendee", attendee)
-    return made
+def _where(day: Day | Gone) -> str:
+    if isinstance(day, Gone):
+        return ""
+    return ", ".join(part for part in (plain(day.location), plain(day.address)) if part)
 
 
 def _subject(facts: Facts) -> str:
@@ -154,11 +190,12 @@ def _address(email: str, name: str) -> vCalAddress:
     return made
 
 
-def _years(days: Iterable[Day]) -> tuple[int, int]:
-    starts: list[datetime] = [day.start for day in days]
-    if not starts:
-        return (0, 0)
-    return min(starts).year, max(starts).year
+# --- zones ----------------------------------------------------------------------------------------
+
+
+def _years(days: Iterable[Day | Gone]) -> tuple[int, int]:
+    years = [day.start.year for day in days if day.start]
+    return (min(years), max(years)) if years else (0, 0)
 
 
 @lru_cache(maxsize=256)  # made from all changes of those years, which takes a while
@@ -167,4 +204,49 @@ def _timezones(name: str, first: int, last: int) -> tuple[Timezone, ...]:
     zone = zone_of(name)
     if not first or str(zone) == "UTC":
         return ()
-    return (Timezone.from_tzinfo(zone, str(zone), date(first - 1, 1, 1), date(last + 2, 1, 1)),)
+    made = Timezone()
+    made.add("tzid", str(zone))
+    begin = datetime(max(first - 1, 2), 1, 1, tzinfo=UTC)
+    end = datetime(min(last + 2, 9999), 1, 1, tzinfo=UTC)
+    made.add_component(_rule(zone, begin, begin))
+    for change in _changes(zone, begin, end):
+        made.add_component(_rule(zone, change - SECOND, change))
+    return (made,)
+
+
+SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
+
+
+def _changes(zone: ZoneInfo, begin: datetime, end: datetime) -> Iterator[datetime]:
+    """The instants from which the zone's clocks show something else, to the second."""
+    for n in range((end - begin).days):
+        before, after = begin + n * DAY, begin + (n + 1) * DAY
+        if _shown(zone, before) == _shown(zone, after):
+            continue
+        while after - before > SECOND:
+            middle = before + (after - before) // 2
+            middle = middle.replace(microsecond=0)
+            if _shown(zone, middle) == _shown(zone, before):
+                before = middle
+            else:
+                after = middle
+        yield after
+
+
+def _shown(zone: ZoneInfo, at: datetime) -> tuple[timedelta, str]:
+    local = at.astimezone(zone)
+    return local.utcoffset() or timedelta(0), local.tzname() or ""
+
+
+def _rule(zone: ZoneInfo, before: datetime, at: datetime) -> Component:
+    """What holds from `at` on; it begins when the clocks of before show so (RFC 5545 3.6.5).
+
+    icalendar 7.3 counts by the clocks of after, so that each spring came an hour late.
+    """
+    (was, _), (is_, name) = _shown(zone, before), _shown(zone, at)
+    made: Component = TimezoneDaylight() if at.astimezone(zone).dst() else TimezoneStandard()
+    made.add("dtstart", (at + was).replace(tzinfo=None))
+    made.add("tzoffsetfrom", was)
+    made.add("tzoffsetto", is_)
+    made.add("tzname", name)
+    return made

@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import validate_email
 
 from app.services.students import BadAddress, valid_address
 from config import Settings
@@ -28,12 +28,22 @@ if TYPE_CHECKING:
     from app.delivery.rendering import Letter
 
 LONGEST_SUBJECT = 200
+NO_DOMAIN = "localhost.localdomain"  # of a machine without a name of its own
 MAC_DIGITS = 16  # of the 64 an HMAC has: nobody guesses 64 bits over SMTP
+NUMBER = re.compile(r"[\d.]+|.*:.*")  # an address of the network, not a name
 BOUNCE = re.compile(r"bounce\+(\d{1,18})\.([0-9a-f]{16})@", re.I)
 
 
 class BadLetter(ValueError):
     """This letter can never be sent as it is; its message says why, without naming anyone."""
+
+
+class BadReader(BadLetter):
+    """Nobody can be written to at this address: as final as a server's refusal of it."""
+
+
+class BadSender(BadLetter):
+    """Nobody could write from this address: no fault of the letter, none of these can go."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ POLICY = email.policy.SMTP.clone(header_factory=_headers, cte_type="7bit")
 
 def envelope(letter: Letter, row: Any, settings: Settings) -> Envelope:
     """`letter` of outbox `row` (its id, uuid, kind, created_at). Raises `BadLetter`."""
-    to, sender = _address(letter.to), _address(letter.sender)
+    to, sender = _reader(letter.to, is_private(settings)), _sender(letter.sender)
     try:
         content = bytes(_message(letter, to, sender, row, settings))
     except (ValueError, LookupError) as error:  # lone surrogates and what else cannot be encoded
@@ -96,6 +106,13 @@ def _message(letter: Letter, to: str, sender: str, row: Any, settings: Settings)
             subtype="calendar",
             params={"method": letter.calendar_method or "REQUEST"},
         )
+    if letter.cancelled is not None:  # of another METHOD, so no alternative to the first
+        message.add_attachment(
+            letter.cancelled.decode(),
+            subtype="calendar",
+            params={"method": "CANCEL"},
+            filename="cancelled.ics",
+        )
     return message
 
 
@@ -121,23 +138,82 @@ def _url(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=1024)  # a practice's sender stands in each of its letters
-def _address(text: str) -> str:
-    """One plain address in ASCII, its domain as the name system knows it (SE12)."""
+def _reader(text: str, private: bool) -> str:
+    """One plain address in ASCII, its domain as the name system knows it (SE12).
+
+    In `private` no letter leaves the house, so ada@localhost will do.
+    """
     try:
-        found = validate_email(
-            valid_address(text), check_deliverability=False, test_environment=True
-        )
-    except (BadAddress, EmailNotValidError) as error:
-        raise BadLetter("an address is no e-mail address") from error
+        return _ascii(text if private else valid_address(text), private)
+    except (BadAddress, ValueError) as error:
+        raise BadReader("the reader's address is no e-mail address") from error
+
+
+def _sender(text: str) -> str:
+    if not is_sender(text):
+        raise BadSender("the sender's address is no e-mail address")
+    return _ascii(text, True)
+
+
+def is_sender(text: str) -> bool:
+    """Whether letters can come from this address, which only our own server need know."""
+    try:
+        return bool(_ascii(text, True))
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=1024)  # a practice's sender stands in each of its letters
+def _ascii(text: str, private: bool) -> str:
+    """One plain address in ASCII; unless `private`, of a domain all the world knows.
+
+    `ada@localhost` is refused by the library whatever it is told, `ada@localhost.example` is not.
+    """
+    beyond = ".example" if private else ""
+    found = validate_email(text.strip() + beyond, check_deliverability=False, test_environment=True)
     if found.ascii_email is None or len(found.ascii_email) > 254:
-        raise BadLetter("an address cannot be written in ASCII")
-    return found.ascii_email
+        raise ValueError("it cannot be written in ASCII")
+    return found.ascii_email.removesuffix(beyond)
+
+
+def is_private(settings: Settings) -> bool:
+    """Whether this is a demo or a developer's machine, whose readers may be made up."""
+    return settings.demo or settings.environment == "DEVELOPMENT"
 
 
 def mail_domain(settings: Settings) -> str:
-    """The domain of Message-IDs and bounces: `MAIL_DOMAIN`, else the host of our address."""
-    return settings.mail_domain or urlsplit(settings.public_base_url or "").hostname or "localhost"
+    """The domain of Message-IDs and bounces: `MAIL_DOMAIN`, else the host of our address.
+
+    In ASCII. A host that no sender can have, such as a number, gives way to `NO_DOMAIN`; a bad
+    `MAIL_DOMAIN` stays, for `unfit` to say so.
+    """
+    if settings.mail_domain:
+        return _domain(settings.mail_domain) or settings.mail_domain
+    try:
+        host = urlsplit(settings.public_base_url or "").hostname or ""
+    except ValueError:  # such as a bracket that is never closed
+        host = ""
+    return NO_DOMAIN if NUMBER.fullmatch(host) else _domain(host) or NO_DOMAIN
+
+
+def _domain(name: str) -> str:
+    """As the name system knows it; blank if no address can end so."""
+    address = f"noreply@{name}"
+    return _ascii(address, True).partition("@")[2] if is_sender(address) else ""
+
+
+def our_sender(settings: Settings) -> str:
+    """Whom letters come from when the practice names no sender."""
+    return settings.mail_sender or f"noreply@{mail_domain(settings)}"
+
+
+def unfit(settings: Settings) -> str | None:
+    """Why no letter at all can go out with these settings; None: they can (reliability OB6)."""
+    if not _domain(mail_domain(settings)):
+        return "MAIL_DOMAIN is no domain of e-mail addresses"
+    if not is_sender(our_sender(settings)):
+        return "MAIL_SENDER is no e-mail address"
+    return None
 
 
 # --- where bounces go (OB10) ----------------------------------------------------------------------

@@ -12,30 +12,34 @@ nobody else.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from flask import current_app
+from sqlalchemy.orm import Session
 
 from app.delivery import channels, message, rendering
 from app.delivery.channels import Admission, Rate
 from app.delivery.rendering import Letter, Unrenderable, Untrue
 from app.delivery.transports import (
+    DOUBTS,
     Blame,
     Connection,
     Fault,
     Transport,
     fault,
     plain,
+    trace,
     transport_for,
 )
 from app.extensions import db, unit, utcnow
@@ -53,11 +57,15 @@ CHANNEL = "email"
 BATCH = 20  # letters of one claim: one connection, one rendering
 LEASE = timedelta(seconds=120)
 LEFT = timedelta(seconds=30)  # with less of the lease left no letter is begun
-MARK_TRIES = 3
+MARK_AGAIN = (0.5, 1, 2, 4, 8, 15, 15, 15, 15, 15)  # seconds, while the lease lasts
+MOST_TRIES = 1000  # counted; a number that a row cannot hold would stop every claim
 
 OUTBOX: Any = Outbox.__table__
+ONE_MORE_TRY = sa.case((OUTBOX.c.attempts < MOST_TRIES, OUTBOX.c.attempts + 1), else_=MOST_TRIES)
 ONE_TRY_LESS = OUTBOX.c.attempts - 1
+T = TypeVar("T")
 Clock = Callable[[], datetime]
+Reader = Callable[[Session, dict[str, Any]], tuple["list[Row]", list[int]]]
 Rendered = Letter | Untrue | Unrenderable
 
 
@@ -78,7 +86,7 @@ class Retry:
         return now + self.least + random.random() * (self._limit(tries) - self.least)  # noqa: S311
 
     def _limit(self, tries: int) -> timedelta:
-        return min(self.first * (1 << tries), self.longest)
+        return min(self.first * (1 << max(tries, 0)), self.longest)
 
 
 RETRY = Retry()
@@ -124,9 +132,15 @@ class Batch:
     token: str
     ends_at: datetime
     admission: Admission
+    clock: Clock
+    unreadable: list[int] = field(default_factory=list)
+    untried: dict[int, Row] = field(default_factory=dict)
     posted: Posted = field(default_factory=Posted)
     answered: bool = False  # by a server that takes, or judges, our letters
     channel_failed: bool = False
+
+    def __post_init__(self) -> None:
+        self.untried = {row.id: row for row in self.rows}
 
 
 def drain(
@@ -164,9 +178,9 @@ def _drain(
         wanted = BATCH if limit is None else min(BATCH, limit - posted.total)
         if wanted < 1 or not _anything_due(clock()):
             return
-        batch = _claim(wanted, rate, clock())
-        if batch.rows:
-            _post(batch, transport, settings, stop, clock)
+        batch = _claim(wanted, rate, clock)
+        if batch.rows or batch.unreadable:
+            _take_in_hand(batch, transport, settings, stop)
             _add(posted, batch.posted)
         elif not (batch.admission.wait and _waited(batch.admission.wait, stop, clock)):
             return
@@ -183,23 +197,47 @@ def _anything_due(now: datetime) -> bool:
     return due is not None and not channels.is_paused(db.session(), CHANNEL, now)
 
 
-def _claim(wanted: int, rate: Rate, now: datetime) -> Batch:
+def _claim(wanted: int, rate: Rate, clock: Clock) -> Batch:
     """Make up to `wanted` due rows ours, as many as the channel admits, in one transaction."""
-    token = new_uuid()
+    now = clock()
+    try:
+        return unit(db.session, lambda: _claimed(_together, wanted, rate, now, clock))
+    except Exception as error:
+        if passes(error):
+            raise
+        log.error("letters cannot be read together: %s", trace(error))
+    return unit(db.session, lambda: _claimed(_one_by_one, wanted, rate, now, clock))
 
-    def act() -> Batch:
-        session = db.session()
-        admission = channels.admit(session, CHANNEL, wanted, rate, now)
-        if not admission.room:
-            return Batch([], token, now, admission)
-        ours = {"over": CHANNEL, "now": now, "room": admission.room}
-        ours |= {"token": token, "until": now + LEASE}
-        found = session.execute(_claiming(dialect_of(session)), ours)
-        rows = sorted((Row(*row) for row in found), key=lambda row: row.id)
-        channels.drawn(session, CHANNEL, admission, len(rows), now, LEASE)
-        return Batch(rows, token, now + LEASE, Admission(admission.room, admission.failures))
 
-    return unit(db.session, act)
+def _claimed(read: Reader, wanted: int, rate: Rate, now: datetime, clock: Clock) -> Batch:
+    session, token = db.session(), new_uuid()
+    admission = channels.admit(session, CHANNEL, wanted, rate, now)
+    if not admission.room:
+        return Batch([], token, now, admission, clock)
+    ours = {"over": CHANNEL, "now": now, "room": admission.room}
+    rows, unreadable = read(session, ours | {"token": token, "until": now + LEASE})
+    channels.drawn(session, CHANNEL, admission, len(rows), now, LEASE)
+    admitted = Admission(admission.room, admission.failures)
+    return Batch(rows, token, now + LEASE, admitted, clock, unreadable)
+
+
+def _together(session: Session, ours: dict[str, Any]) -> tuple[list[Row], list[int]]:
+    found = session.execute(_claiming(dialect_of(session)), ours)
+    return sorted((Row(*row) for row in found), key=lambda row: row.id), []
+
+
+def _one_by_one(session: Session, ours: dict[str, Any]) -> tuple[list[Row], list[int]]:
+    """The rows, and the ids of those that nobody can read: a row written past us, a broken disk."""
+    ids = session.scalars(_claiming(dialect_of(session), only_id=True), ours).all()
+    rows, unreadable = [], []
+    for id_ in sorted(ids):
+        try:
+            rows.append(Row(*session.execute(sa.select(*MINE).where(OUTBOX.c.id == id_)).one()))
+        except Exception as error:
+            if passes(error):
+                raise
+            unreadable.append(id_)
+    return rows, unreadable
 
 
 def _due(o: Any) -> sa.Select[Any]:
@@ -229,7 +267,7 @@ def _due_now() -> sa.Select[Any]:
 
 
 @cache
-def _claiming(dialect: str) -> Any:
+def _claiming(dialect: str, only_id: bool = False) -> Any:
     due = _due(OUTBOX.alias("waiting").c)
     if dialect == "postgresql":  # materialised, else the planner may exceed the limit (JX1)
         locked = due.with_for_update(skip_locked=True).cte("due_letters")
@@ -238,56 +276,71 @@ def _claiming(dialect: str) -> Any:
         "state": OutboxState.SENDING,
         "claim": sa.bindparam("token", type_=sa.String),
         "due_at": sa.bindparam("until", type_=OUTBOX.c.due_at.type),
-        "attempts": OUTBOX.c.attempts + 1,
+        "attempts": ONE_MORE_TRY,
     }
-    return sa.update(OUTBOX).where(OUTBOX.c.id.in_(due)).values(ours).returning(*MINE)
+    told = (OUTBOX.c.id,) if only_id else MINE
+    return sa.update(OUTBOX).where(OUTBOX.c.id.in_(due)).values(ours).returning(*told)
 
 
 # --- one batch ------------------------------------------------------------------------------------
 
 
+def _take_in_hand(
+    batch: Batch, transport: Transport, settings: Settings, stop: threading.Event | None
+) -> None:
+    """Post a batch; whatever goes wrong, what was not tried is due again, not leased for long."""
+    try:
+        for id_ in batch.unreadable:
+            _bury(batch, id_, "it cannot be read")
+        if batch.rows:
+            _post(batch, transport, settings, stop)
+    except BaseException:
+        with contextlib.suppress(Exception):  # the first error is the one to tell of
+            _hand_back(batch, list(batch.untried.values()))
+        raise
+
+
 def _post(
-    batch: Batch,
-    transport: Transport,
-    settings: Settings,
-    stop: threading.Event | None,
-    clock: Clock,
+    batch: Batch, transport: Transport, settings: Settings, stop: threading.Event | None
 ) -> None:
     """Send the letters of a batch over one connection and mark each."""
+    if why := message.unfit(settings):
+        _cannot_send(batch, why)
+        return
     with ExitStack() as stack:
         try:
             # Before anything is rendered: while nobody takes our mail, no letter costs a thing.
             connection = stack.enter_context(transport.open())
         except Exception as error:
-            _cannot_connect(batch, fault(error, connecting=True), clock())
+            _cannot_send(batch, fault(error, connecting=True).reason)
             return
-        letters = _prepare(batch, settings, clock())
-        _settle_unsent(batch, letters, clock())
-        _send_all(batch, letters, connection, settings, stop, clock)
+        letters = _prepare(batch, settings)
+        _settle_unsent(batch, letters)
+        _send_all(batch, letters, connection, settings, stop)
 
 
-def _cannot_connect(batch: Batch, refused: Fault, now: datetime) -> None:
-    log.warning("cannot send: channel=%s because=%s", CHANNEL, refused.reason)
-    batch.posted.retried += _hand_back(batch, batch.rows, now, reason=refused.reason)
-    _channel_failed(batch, refused.reason, now)
+def _cannot_send(batch: Batch, reason: str) -> None:
+    log.warning("cannot send: channel=%s because=%s", CHANNEL, reason)
+    batch.posted.retried += _hand_back(batch, batch.rows, reason=reason)
+    _channel_failed(batch, reason)
 
 
-def _prepare(batch: Batch, settings: Settings, now: datetime) -> dict[int, Rendered]:
+def _prepare(batch: Batch, settings: Settings) -> dict[int, Rendered]:
     """What each row says now; a row on which this fails is tried again later, alone to blame."""
+    now = batch.clock()
     try:
         return _render(batch, batch.rows, settings, now)
     except Exception as error:
-        if is_busy(error):
-            _hand_back(batch, batch.rows, now)
+        if passes(error):
             raise
-        log.exception("letters could not be prepared together: rows=%s", len(batch.rows))
+        log.error("letters failed together: rows=%s %s", len(batch.rows), trace(error))
     prepared: dict[int, Rendered] = {}
     for row in batch.rows:
         try:
             prepared |= _render(batch, [row], settings, now)
         except Exception as error:
-            log.exception("letter could not be prepared: outbox=%s kind=%s", row.id, row.kind)
-            _try_again(batch, row, plain(f"{type(error).__name__}: {error}"), now)
+            log.error("letter failed: outbox=%s letter=%s %s", row.id, row.kind, trace(error))
+            _try_again(batch, row, type(error).__name__)
     return prepared
 
 
@@ -316,7 +369,7 @@ def _render(
     return unit(session, act)
 
 
-def _settle_unsent(batch: Batch, letters: dict[int, Rendered], now: datetime) -> None:
+def _settle_unsent(batch: Batch, letters: dict[int, Rendered]) -> None:
     """Record what is not sent: no longer true, or without any text that could be."""
     untrue: dict[str, list[int]] = {}
     for row in batch.rows:
@@ -324,9 +377,9 @@ def _settle_unsent(batch: Batch, letters: dict[int, Rendered], now: datetime) ->
         if isinstance(letter, Untrue):
             untrue.setdefault(letter.reason, []).append(row.id)
         elif isinstance(letter, Unrenderable):
-            _give_up(batch, row, plain(f"it cannot be rendered: {letter}"), now)
+            _give_up(batch, row, plain(f"it cannot be rendered: {letter}"))
     for reason, ids in untrue.items():
-        ended = {"state": OutboxState.SKIPPED, "ended_at": now, "last_error": reason}
+        ended = {"state": OutboxState.SKIPPED, "ended_at": batch.clock(), "last_error": reason}
         ended |= {"payload": {}} if reason == account_letters.RAN_OUT else {}
         batch.posted.skipped += _mark(batch, ids, **ended)
         log.info("letters not needed: outbox=%s because=%s", ids, reason)
@@ -338,58 +391,83 @@ def _send_all(
     connection: Connection,
     settings: Settings,
     stop: threading.Event | None,
-    clock: Clock,
 ) -> None:
     """Send in the order of promises; what cannot be begun any more goes back untouched."""
     rows = [row for row in batch.rows if isinstance(letters.get(row.id), Letter)]
-    refused: list[tuple[Row, Fault]] = []  # by a server that may refuse us, or only this letter
+    refused = Refused()
     for place, row in enumerate(rows):
-        if _is_set(stop) or batch.ends_at - clock() < LEFT:
-            _hand_back(batch, rows[place:], clock())
+        if _is_set(stop) or batch.ends_at - batch.clock() < LEFT:
+            _hand_back(batch, rows[place:])
             break
-        problem = _send(batch, row, letters[row.id], connection, settings, clock)
+        problem = _send(batch, row, letters[row.id], connection, settings)
         if problem is None:
             continue
-        if problem.blame is Blame.CHANNEL:
-            refused.append((row, problem))
-        elif problem.blame is Blame.MOMENT:
-            _try_again(batch, row, problem.reason, clock())
-        else:
-            _give_up(batch, row, problem.reason, clock())
-        if problem.over or not connection.alive:
-            _hand_back(batch, rows[place + 1 :], clock())
+        if problem.blame is Blame.NOBODY:
+            _hand_back(batch, rows[place:])
             break
-    _settle_channel(batch, refused, clock())
+        if problem.blame is Blame.CHANNEL:
+            refused.us.append((row, problem))
+        elif problem.doubtful and not batch.answered:
+            refused.doubtful.append((row, problem))
+        elif problem.blame is Blame.MOMENT:
+            _try_again(batch, row, problem.reason)
+        else:
+            _give_up(batch, row, problem.reason, refused=problem.refused)
+        if problem.over or not connection.alive or len(refused.doubtful) >= DOUBTS:
+            _hand_back(batch, rows[place + 1 :])
+            break
+    _settle_refused(batch, refused)
+    _settle_channel(batch, refused.us)
+
+
+@dataclass
+class Refused:
+    """Letters whose fate the rest of the batch decides: were we refused, or they?"""
+
+    us: list[tuple[Row, Fault]] = field(default_factory=list)  # as the server says
+    doubtful: list[tuple[Row, Fault]] = field(default_factory=list)  # it says only no
 
 
 def _send(
-    batch: Batch,
-    row: Row,
-    letter: Any,
-    connection: Connection,
-    settings: Settings,
-    clock: Clock,
+    batch: Batch, row: Row, letter: Any, connection: Connection, settings: Settings
 ) -> Fault | None:
     """One letter, marked the moment it is theirs: a crash repeats one letter at most."""
     try:
         envelope = message.envelope(letter, row, settings)
+    except message.BadSender as ours:
+        return Fault(Blame.CHANNEL, str(ours), over=True)
     except message.BadLetter as bad:
-        return Fault(Blame.LETTER, str(bad), over=False)
+        of_reader = isinstance(bad, message.BadReader)
+        return Fault(Blame.LETTER, str(bad), over=False, refused=of_reader)
+    batch.untried.pop(row.id)  # from here on it may have gone
     try:
         connection.send(envelope)
     except Exception as error:
         problem = fault(error)
-        batch.answered |= problem.blame is not Blame.CHANNEL and not problem.over
-        return problem
+        judged = problem.blame in (Blame.LETTER, Blame.MOMENT) and not problem.doubtful
+        batch.answered |= judged and not problem.over
+        return replace(problem, reason=plain(problem.reason, envelope.to))
     batch.answered = True
-    ended = {"state": OutboxState.SENT, "ended_at": clock(), "last_error": None}
+    ended = {"state": OutboxState.SENT, "ended_at": batch.clock(), "last_error": None}
     ended |= {"payload": {}} if row.kind in account_letters.WITH_LINK else {}  # what lets in
     batch.posted.sent += _mark(batch, [row.id], **ended)
     log.info("letter sent: outbox=%s kind=%s", row.id, row.kind)
     return None
 
 
-def _settle_channel(batch: Batch, refused: list[tuple[Row, Fault]], now: datetime) -> None:
+def _settle_refused(batch: Batch, refused: Refused) -> None:
+    """A plain no is the letter's end, unless all are told so: then it is we who are refused."""
+    doubtful = refused.doubtful
+    many = len(doubtful) >= DOUBTS or batch.admission.failures or refused.us
+    if doubtful and many and not batch.answered:
+        refused.us += doubtful
+        return
+    for row, problem in doubtful:
+        batch.answered = True
+        _give_up(batch, row, problem.reason, refused=problem.refused)
+
+
+def _settle_channel(batch: Batch, refused: list[tuple[Row, Fault]]) -> None:
     """Refused by policy: the channel is to blame, unless it took other letters beside this one.
 
     Else a single address that a server will not serve could keep the channel at rest for ever.
@@ -398,59 +476,86 @@ def _settle_channel(batch: Batch, refused: list[tuple[Row, Fault]], now: datetim
         unit(db.session, lambda: channels.works(db.session(), CHANNEL))
     for row, problem in refused:
         if batch.answered and not problem.over:
-            _try_again(batch, row, problem.reason, now)
+            _try_again(batch, row, problem.reason)
         else:
-            _wait_uncounted(batch, row, problem.reason, now)
+            _wait_uncounted(batch, row, problem.reason)
     last = refused[-1][1] if refused else None
     if last is not None and (last.over or not batch.answered):
         log.warning("cannot send: channel=%s because=%s", CHANNEL, last.reason)
-        _channel_failed(batch, last.reason, now)
+        _channel_failed(batch, last.reason)
     elif batch.admission.probes and not batch.answered:
-        unit(db.session, lambda: channels.undecided(db.session(), CHANNEL, now))
+        unit(db.session, lambda: channels.undecided(db.session(), CHANNEL, batch.clock()))
 
 
-def _channel_failed(batch: Batch, reason: str, now: datetime) -> None:
-    batch.channel_failed = True
+def _channel_failed(batch: Batch, reason: str) -> None:
+    batch.channel_failed, now = True, batch.clock()
     rest = unit(db.session, lambda: channels.failed(db.session(), CHANNEL, reason, now))
     if rest is not None:
-        log.error("channel rests: channel=%s seconds=%.0f", CHANNEL, rest.total_seconds())
+        log.error(
+            "channel rests: channel=%s seconds=%.0f because=%s",
+            CHANNEL,
+            rest.total_seconds(),
+            reason,
+        )
 
 
 # --- marking --------------------------------------------------------------------------------------
 
 
-def _try_again(batch: Batch, row: Row, reason: str, now: datetime) -> None:
+def _try_again(batch: Batch, row: Row, reason: str) -> None:
     """A try that counts; after the last one the letter is given up."""
+    now = batch.clock()
     first = row.first_tried_at or now
     next_try = RETRY.next_try(row.attempts, first, now)
     if next_try is None:
-        _give_up(batch, row, reason, now)
+        _give_up(batch, row, reason)
         return
     waits = {"due_at": next_try, "first_tried_at": first, "last_error": reason}
     batch.posted.retried += _mark(batch, [row.id], state=OutboxState.PENDING, **waits)
     log.warning("letter waits: outbox=%s tries=%s because=%s", row.id, row.attempts, reason)
 
 
-def _wait_uncounted(batch: Batch, row: Row, reason: str, now: datetime) -> None:
+def _wait_uncounted(batch: Batch, row: Row, reason: str) -> None:
     """A try that does not count; it comes later than others, so that another may be the probe."""
+    now = batch.clock()
     due = RETRY.next_try(1, now, now)
     waits = {"due_at": due, "attempts": ONE_TRY_LESS, "last_error": reason}
     batch.posted.retried += _mark(batch, [row.id], state=OutboxState.PENDING, **waits)
 
 
-def _hand_back(batch: Batch, rows: Iterable[Row], now: datetime, reason: str | None = None) -> int:
+def _hand_back(batch: Batch, rows: Iterable[Row], reason: str | None = None) -> int:
     """Rows that were not tried are due again, as if they had never been claimed."""
-    back: dict[str, Any] = {"due_at": now, "attempts": ONE_TRY_LESS}
+    back: dict[str, Any] = {"due_at": batch.clock(), "attempts": ONE_TRY_LESS}
     back |= {"last_error": reason} if reason else {}
     return _mark(batch, [row.id for row in rows], state=OutboxState.PENDING, **back)
 
 
-def _give_up(batch: Batch, row: Row, reason: str, now: datetime) -> None:
-    session = db.session
-    if unit(session, lambda: post.give_up(session(), row.id, batch.token, reason, now)):
+def _give_up(batch: Batch, row: Row, reason: str, *, refused: bool = False) -> None:
+    session, now = db.session, batch.clock()
+
+    def act() -> bool:
+        return post.give_up(session(), row.id, batch.token, reason, now, refused=refused)
+
+    try:
+        ours = _insisting(batch, act)
+    except Exception as error:
+        if passes(error):
+            raise
+        log.error("letter cannot be given up: outbox=%s %s", row.id, trace(error))
+        _bury(batch, row.id, reason)  # nobody hears of it, but the others go out
+        return
+    batch.untried.pop(row.id, None)
+    if ours:
         batch.posted.dead += 1
     else:
         _lease_lost([row.id])
+
+
+def _bury(batch: Batch, row_id: int, reason: str) -> None:
+    """End a row that cannot be read; of it nothing but its id is used."""
+    log.error("letter given up unread: outbox=%s because=%s", row_id, reason)
+    ended = {"state": OutboxState.DEAD, "ended_at": batch.clock(), "last_error": reason}
+    batch.posted.dead += _mark(batch, [row_id], **ended)
 
 
 def _mark(batch: Batch, ids: list[int], **values: Any) -> int:
@@ -466,7 +571,9 @@ def _mark(batch: Batch, ids: list[int], **values: Any) -> int:
         result: Any = db.session.execute(statement, ours | plain_values)
         return int(result.rowcount)
 
-    marked = _insisting(act)
+    marked = _insisting(batch, act)
+    for id_ in ids:
+        batch.untried.pop(id_, None)
     if marked < len(ids):
         _lease_lost(ids)
     return marked
@@ -483,16 +590,26 @@ def _marking(names: tuple[str, ...], made: tuple[tuple[str, Any], ...]) -> Any:
     )
 
 
-def _insisting(act: Callable[[], int]) -> int:
-    """A letter that has gone but isn't marked goes again, so a busy database is asked again."""
-    for left in reversed(range(MARK_TRIES)):
+def _insisting(batch: Batch, act: Callable[[], T]) -> T:
+    """A letter that has gone but isn't marked goes again: a database that is away is asked again,
+    as long as the lease lasts."""
+    for pause in MARK_AGAIN:
         try:
             return unit(db.session, act)
         except Exception as error:
-            if not (left and is_busy(error)):
+            if not passes(error) or batch.ends_at - batch.clock() < timedelta(seconds=2 * pause):
                 raise
-            log.warning("the database is busy: marking again")
-    raise AssertionError("the last try returns or raises")
+            log.warning("the database is away or busy: marking again: %s", type(error).__name__)
+        time.sleep(pause)
+    return unit(db.session, act)
+
+
+def passes(error: BaseException) -> bool:
+    """Whether it is the database that is busy or away, not what we asked of it."""
+    away = isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))
+    garbled = "decode" in str(getattr(error, "orig", ""))  # SQLite calls bad UTF-8 operational
+    lost = getattr(error, "connection_invalidated", False)
+    return is_busy(error) or lost or (away and not garbled)
 
 
 def _lease_lost(ids: list[int]) -> None:

@@ -24,13 +24,16 @@ from jinja2 import Environment, Template
 from sqlalchemy.orm import Session
 
 from app.delivery import calendar
-from app.delivery.message import mail_domain
+from app.delivery.message import is_sender, mail_domain, our_sender
 from app.delivery.sandbox import TextFailed, is_blank, render, subject_line
+from app.delivery.transports import trace
 from app.models.enrolment import INVITED
 from app.models.outbox import LetterText, Outbox
-from app.services import account_letters, letter_facts, links
-from app.services.letter_facts import NAMES, Facts, Untrue, plain
+from app.services import account_letters, letter_reading, letter_words, links
+from app.services.letter_facts import Facts, Untrue, plain
+from app.services.letter_words import NAMES
 from app.services.links import AddressBook, Ticket
+from app.services.refusals import Refusal
 
 if TYPE_CHECKING:
     from config import Settings
@@ -58,6 +61,7 @@ class Letter:
     calendar: bytes | None
     calendar_method: str | None  # REQUEST or CANCEL
     unsubscribe: str | None = None  # a URL, only for reminders (ML5)
+    cancelled: bytes | None = None  # a calendar of days that are no more, beside the other
 
 
 class Unrenderable(Exception):
@@ -88,7 +92,7 @@ def compose(
     A constant number of statements. May insert tokens in the caller's transaction; never commits.
     With `mint` off nothing is written: who only looks makes no link valid.
     """
-    found = letter_facts.gather(session, rows, now)
+    found = letter_reading.gather(session, rows, now)
     desk = _Desk(settings, now, _own_texts(session, found.values()))
     made = {id_: desk.letter(facts) for id_, facts in found.items()}
     if desk.tickets and mint:
@@ -108,6 +112,7 @@ class _Desk:
     own: dict[tuple[int, str], list[LetterText]]
     tickets: list[Ticket] = field(default_factory=list)
     alerted: set[int] = field(default_factory=set)
+    alerted_senders: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.keys = link_keys(self.settings)
@@ -124,7 +129,8 @@ class _Desk:
         except Unrenderable as error:
             return error
         except Exception as error:  # this row's alone: the others of the batch go out
-            log.exception("letter failed: outbox=%s letter=%s", facts.row.id, facts.row.kind)
+            row = facts.row
+            log.error("letter failed: outbox=%s letter=%s %s", row.id, row.kind, trace(error))
             return Unrenderable(type(error).__name__)
         self.tickets += tickets.values()
         return letter
@@ -134,10 +140,10 @@ class _Desk:
         for wording in self._wordings(facts):
             try:
                 with force_locale(wording.language):
-                    told = letter_facts.variables(facts, urls, self.now)
+                    told = letter_words.variables(facts, urls, self.now)
                     subject, text, html = put(wording, told)
             except Exception as error:  # a text may fail in any way: the next best one goes out
-                failed.append(plain(str(error)) or type(error).__name__)
+                failed.append(_why(error))
                 self._alert(facts, wording, failed[-1])
                 continue
             return self._envelope(facts, wording.language, subject, text, html, urls)
@@ -163,7 +169,7 @@ class _Desk:
         html: str,
         urls: dict[str, str],
     ) -> Letter:
-        sender = facts.course.sender or self.settings.mail_sender or f"noreply@{self.domain}"
+        sender = self._sender(facts)
         entry = calendar.entry(facts, sender, self.domain)
         return Letter(
             to=facts.reader.email,
@@ -177,14 +183,25 @@ class _Desk:
             calendar=entry.ical if entry else None,
             calendar_method=entry.method if entry else None,
             unsubscribe=urls.get("unsubscribe") if self.keys else None,
+            cancelled=entry.cancelled if entry else None,
         )
+
+    def _sender(self, facts: Facts) -> str:
+        """The practice's address, or ours where that is none."""
+        own, practice = facts.course.sender, facts.course.practice_id
+        if own and is_sender(own):
+            return own
+        if own and practice not in self.alerted_senders:
+            self.alerted_senders.add(practice)
+            log.error("the sender of a practice is no e-mail address: practice=%s", practice)
+        return our_sender(self.settings)
 
     def _tickets(self, facts: Facts) -> dict[str, Ticket]:
         """What the letter's links stand for, by the name it has for them."""
         seat = facts.seat
         if seat is None or not self.keys:
             return {}
-        number = seat.invite_no if facts.row.invite_no is None else facts.row.invite_no
+        number = facts.invite_no or 0
         reader = facts.reader
         return {
             name: Ticket(purpose, seat.id, seat.uuid, number, reader.id, reader.email)
@@ -197,7 +214,10 @@ class _Desk:
         if facts.row.kind in account_letters.KINDS:
             return {"page": self.addresses.page(str(facts.row.payload.get("page", "/")))}
         if facts.to_trainer or facts.seat is None:
-            return {"training": self.addresses.for_trainers(facts.course.id)}
+            return {
+                "training": self.addresses.for_trainers(facts.course.id),
+                "notifications": self.addresses.notifications(),
+            }
         mine = self.addresses.my_training(facts.seat.uuid)
         urls = dict.fromkeys(LINKS.get(facts.row.kind, {}), mine) | {"my_training": mine}
         for name, ticket in tickets.items():
@@ -218,6 +238,12 @@ class _Desk:
             wording.own,
             why,
         )
+
+
+def _why(error: Exception) -> str:
+    """Ours say why without anything of the reader's; others may hold what they stumbled over."""
+    ours = isinstance(error, (TextFailed, Refusal))
+    return (plain(str(error)) if ours else "") or type(error).__name__
 
 
 # The links of each letter: its own name for it, and what the token is for (WK1).

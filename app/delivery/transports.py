@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import os
 import re
 import smtplib
 import socket
@@ -15,6 +16,7 @@ import ssl
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast
 
-from app.delivery.message import Envelope
+from app.delivery.message import Envelope, is_private
 from config import Settings
 
 TIMEOUT = 15.0  # seconds, for each answer of a server
@@ -51,10 +53,10 @@ class Transport(Protocol):
 
 
 def transport_for(settings: Settings) -> Transport:
-    """The transport that the settings name; smtp is file in DEVELOPMENT (WA9), the demo (PF1)."""
+    """The transport that the settings name; in DEVELOPMENT and the demo smtp is file (WA9)."""
     name = settings.mail_transport
-    developing = settings.environment == "DEVELOPMENT" and not settings.mail_real_in_development
-    if name == "file" or (name == "smtp" and (developing or settings.demo)):
+    stays_here = is_private(settings) and not settings.mail_real_in_development
+    if name == "file" or (name == "smtp" and stays_here):
         return ToFiles(Path(settings.mail_folder))
     if name == "smtp":
         return Smtp.of(settings)
@@ -114,6 +116,7 @@ class Smtp:
 class _SmtpConnection:
     def __init__(self, client: _Client, seconds: float) -> None:
         self.client, self.seconds = client, seconds
+        self.used = False  # it has carried a letter
 
     @property
     def alive(self) -> bool:
@@ -121,7 +124,18 @@ class _SmtpConnection:
 
     def send(self, envelope: Envelope) -> None:
         self.client.ends_at = time.monotonic() + self.seconds
-        self.client.sendmail(envelope.sender, [envelope.to], envelope.content)
+        self.client.gave_content = False
+        try:
+            self.client.sendmail(envelope.sender, [envelope.to], envelope.content)
+        except smtplib.SMTPServerDisconnected as error:
+            if self.used and not self.client.gave_content:
+                raise HungUp(str(error)) from error
+            raise
+        self.used = True
+
+
+class HungUp(smtplib.SMTPServerDisconnected):
+    """The server ended a connection between two letters, as some do after each: nobody's fault."""
 
 
 class _Client(smtplib.SMTP):
@@ -131,7 +145,12 @@ class _Client(smtplib.SMTP):
     """
 
     ends_at = float("inf")  # monotonic: when the letter must be through
+    gave_content = False  # whether the present letter has begun to leave
     timeout: float
+
+    def data(self, msg: Any) -> tuple[int, bytes]:
+        self.gave_content = True
+        return super().data(msg)
 
     def getreply(self) -> tuple[int, bytes]:
         if self.file is None:
@@ -178,7 +197,10 @@ class _Lines:
 
 @dataclass(frozen=True)
 class ToFiles:
-    """An .eml file per letter, named in the order of promises; sent again is written again."""
+    """An .eml file per letter, named in the order of promises; sent again is written again.
+
+    For the owner alone: the links in letters need no password.
+    """
 
     folder: Path
     alive: ClassVar[bool] = True
@@ -186,14 +208,16 @@ class ToFiles:
     @contextmanager
     def open(self) -> Iterator[Connection]:
         """The folder, made if need be."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         yield self
 
     def send(self, envelope: Envelope) -> None:
         """Write the whole file or none: whoever watches the folder never sees half a letter."""
         path = self.path_of(envelope)
         unfinished = self.folder / f".{path.name}.{threading.get_ident()}"
-        unfinished.write_bytes(envelope.content)
+        unfinished.unlink(missing_ok=True)  # of one who died: whose rights we don't know
+        with open(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(envelope.content)
         unfinished.replace(path)
 
     def path_of(self, row: Any) -> Path:
@@ -251,6 +275,7 @@ class Blame(Enum):
     LETTER = "permanent: this letter will never go, it is dead now"
     MOMENT = "transient: this letter is tried again, and the try counts"
     CHANNEL = "the channel: it rests, no try counts"
+    NOBODY = "the connection was over before this letter began: it goes over the next one"
 
 
 @dataclass(frozen=True)
@@ -260,10 +285,18 @@ class Fault:
     blame: Blame
     reason: str  # for the row and the log: no address in it
     over: bool
+    refused: bool = False  # for its reader's sake, by the server or an address that is none
+    doubtful: bool = False  # a refusal that may mean all of us: see `DOUBTS`
 
 
-ENHANCED = re.compile(r"\b5\.7\.\d{1,3}\b")
-ADDRESS = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;]+")
+DOUBTS = 5  # letters refused in a row, none taken: then it is we who are refused (OB6)
+
+# What a refusal is about, where the server says so (RFC 3463).
+US = re.compile(r"\b5\.(?:7\.\d{1,3}|4\.5|1\.[78])\b")
+RELAY = re.compile(r"\brelay", re.I)  # denied, whatever its number
+READER = re.compile(r"\b5\.(?:1\.(?:[1-6]|10)|2\.\d{1,3})\b")
+CONTENT = re.compile(r"\b5\.(?:3\.4|6\.\d{1,3})\b")
+ADDRESS = re.compile(r"(?:\"[^\"\s]*\"|[^\s<>\"'(),;:])+@[^\s<>\"'(),;]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -271,7 +304,13 @@ def fault(error: Exception, *, connecting: bool = False) -> Fault:
     """What `error` means; while `connecting` no letter can be to blame."""
     code, said = _answer_of(error)
     blame = Blame.CHANNEL if connecting else _blame(error, code, said)
-    return Fault(blame, _reason(error, code, said), connecting or _ends(error, code))
+    over = connecting or _ends(error, code)
+    reason = _reason(error, code, said)
+    if blame is not Blame.LETTER or code is None:
+        return Fault(blame, reason, over)
+    about_content = code == 552 or CONTENT.search(said) is not None
+    doubtful = not about_content and READER.search(said) is None
+    return Fault(blame, reason, over, refused=not about_content, doubtful=doubtful)
 
 
 def _answer_of(error: Exception) -> tuple[int | None, str]:
@@ -285,8 +324,11 @@ def _answer_of(error: Exception) -> tuple[int | None, str]:
 
 
 def _blame(error: Exception, code: int | None, said: str) -> Blame:
+    if isinstance(error, HungUp):
+        return Blame.NOBODY
     if code is not None:
-        if code in (421, 530, 535) or (code >= 500 and ENHANCED.search(said)):
+        of_sender = isinstance(error, smtplib.SMTPSenderRefused) and code != 552  # 552: too large
+        if code in (421, 530, 535) or of_sender or (code >= 500 and _refuses_us(said)):
             return Blame.CHANNEL
         return Blame.LETTER if 500 <= code < 600 else Blame.MOMENT
     if isinstance(error, (smtplib.SMTPServerDisconnected, TimeoutError, ConnectionResetError)):
@@ -296,6 +338,11 @@ def _blame(error: Exception, code: int | None, said: str) -> Blame:
     return Blame.LETTER if isinstance(error, ValueError) else Blame.MOMENT
 
 
+def _refuses_us(said: str) -> bool:
+    of_reader = READER.search(said) is not None  # "unknown in relay recipient table"
+    return US.search(said) is not None or (RELAY.search(said) is not None and not of_reader)
+
+
 def _ends(error: Exception, code: int | None) -> bool:
     if code is not None:
         return code == 421 or code < 0  # below zero: that was no answer of a mail server
@@ -303,13 +350,28 @@ def _ends(error: Exception, code: int | None) -> bool:
 
 
 def _reason(error: Exception, code: int | None, said: str) -> str:
-    words = f"{code} {said}" if code is not None else f"{type(error).__name__}: {error}"
-    return plain(words)
+    return plain(f"{code} {said}" if code is not None else f"{type(error).__name__}: {error}")
 
 
-def plain(words: str) -> str:
-    """Fit for a row or a log line: one line, no address, not endless (reliability SE17)."""
+def plain(words: str, address: str = "") -> str:
+    """Fit for a row or a log line: one line, no address, not endless (reliability SE17).
+
+    Of `address`, the reader's, neither the whole nor the name in it is kept.
+    """
+    name = address.partition("@")[0]
+    for own in (address, name if len(name) > 2 else ""):
+        if own:
+            words = re.sub(rf"(?<!\w){re.escape(own)}(?!\w)", "<address>", words, flags=re.I)
     return CONTROL.sub(" ", ADDRESS.sub("<address>", words)).strip()[:LONGEST_REASON]
+
+
+def trace(error: BaseException) -> str:
+    """Where it happened and what kind of error it is, for the log.
+
+    Not what it says: that may hold what was meant for one reader (reliability SE17).
+    """
+    frames = traceback.format_tb(error.__traceback__)
+    return "".join(frames) + type(error).__name__
 
 
 def _text(said: Any) -> str:

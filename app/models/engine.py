@@ -19,9 +19,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 
+from app.models.text import first_line
 from app.models.writer_queue import WAIT_SECONDS, WriterQueue
 
 POSTGRESQL_DRIVER = "postgresql+psycopg2"
@@ -119,6 +120,7 @@ def make_engine(url: URL, role: str, threads: int = 8) -> Engine:
         engine = _postgresql_engine(url, role, threads)
         _open_on_first_write(engine, _begin_postgresql)
         event.listen(engine, "checkin", _leave_autocommit)
+        event.listen(engine, "handle_error", _quote_no_row)
     return engine
 
 
@@ -147,6 +149,7 @@ def _sqlstate(error: BaseException) -> str | None:
 def _postgresql_engine(url: URL, role: str, threads: int) -> Engine:
     return sa.create_engine(
         url,
+        hide_parameters=True,
         pool_size=threads + 2,
         max_overflow=0,
         pool_timeout=5,
@@ -168,6 +171,7 @@ def _postgresql_engine(url: URL, role: str, threads: int) -> Engine:
 def _sqlite_engine(url: URL, threads: int) -> Engine:
     engine = sa.create_engine(
         url,
+        hide_parameters=True,
         pool_size=threads + 2,
         max_overflow=0,
         pool_timeout=WAIT_SECONDS,
@@ -274,6 +278,16 @@ def _begin_postgresql(conn: Connection) -> None:
 def _leave_autocommit(dbapi: Any, _record: Any) -> None:
     if dbapi is not None and not dbapi.closed:
         dbapi.autocommit = False  # else the next reading unit would set READ ONLY by a statement
+
+
+def _quote_no_row(context: ExceptionContext) -> None:
+    """PostgreSQL's errors go on with `DETAIL:` and the values of a row: keep the first line (SE17).
+
+    Which constraint it was stays in `orig.diag`.
+    """
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if error is not None and error.args and isinstance(error.args[0], str):
+            error.args = (first_line(error.args[0]), *error.args[1:])
 
 
 def _raw(conn: Connection) -> Any:

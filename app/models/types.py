@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -60,3 +61,14 @@ Uuid = sa.String(36)
 def new_uuid() -> str:
     """A fresh random UUID as text."""
     return str(uuid4())
+
+
+def new_uuids(count: int) -> list[str]:
+    """So many of them, for the price of a few."""
+    random = os.urandom(16 * count).hex()
+    digits = [random[n : n + 32] for n in range(0, 32 * count, 32)]
+    variant = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+    return [
+        f"{d[:8]}-{d[8:12]}-4{d[13:16]}-{variant[d[16]]}{d[17:20]}-{d[20:]}"  # version 4
+        for d in digits
+    ]

@@ -19,6 +19,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app.automation.lock import wake_scheduler
 from app.extensions import db, unit
 from app.models import (
     AutomationClasses,
@@ -81,6 +82,7 @@ def invite_batch_from_waitlist(training: Training, batch_size: int = 5) -> list[
     uuids = unit(
         db.session, lambda: documented.invite_batch_from_waitlist(session, here, batch_size)
     )
+    wake_scheduler()
     log.info("planned invitations: %s from training: %s", len(uuids), str(here))
     return uuids
 
@@ -125,6 +127,7 @@ def _act(
     if done is None:
         log.warning("no such enrollment: %s", str(enrollment))
         return False
+    wake_scheduler()
     log.info(line, *done)
     return True
 

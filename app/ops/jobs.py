@@ -16,7 +16,15 @@ import click
 import sqlalchemy as sa
 from flask.cli import with_appcontext
 
-from app.automation.claims import BadState, read_state
+from app.automation.claims import (
+    DUE_TEXT,
+    STATE,
+    UNREADABLE,
+    BadState,
+    instant,
+    read_state,
+)
+from app.automation.lock import wake_scheduler
 from app.extensions import db, utcnow
 from app.models import Job
 from app.ops.exits import NOT_FOUND, REFUSED, WITH_FAULTS, Ended, needs_database
@@ -58,6 +66,7 @@ class Planned:
     parked: bool
     attempts: int
     error: str | None
+    odd_due: bool = False  # something stands there that is no date
 
     def late_by(self, now: datetime) -> timedelta | None:
         """How long it has been due, if it is; what is parked waits for a person."""
@@ -75,19 +84,23 @@ DUE = (Job.due.is_(None), Job.due, Job.id)
 def _planned(which: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[Planned]:
     j = Job
     rows = db.session.execute(
-        sa.select(j.id, j.job_state, j.due, j.next_run_time, j.attempts, j.last_error)
+        sa.select(j.id, STATE, DUE_TEXT, j.next_run_time, j.attempts, j.last_error)
         .where(which)
         .order_by(*DUE)
         .limit(limit)
     )
-    for id_, state, due, next_run, attempts, error in rows:
-        item = schedule = task = None
+    for id_, state, due_text, next_run, attempts, error in rows:
+        item = schedule = task = due = None
         try:
             read = read_state(state)
             item, schedule, task = read.item, read.schedule_name, read.class_name
         except BadState as bad:
             error = error or str(bad)
-        yield Planned(id_, item, schedule, task, due, next_run is None, attempts, error)
+        with contextlib.suppress(*UNREADABLE):
+            due = instant(due_text)
+        odd = due is None and due_text is not None
+        error = error or ("when it is due cannot be read" if odd else None)
+        yield Planned(id_, item, schedule, task, due, next_run is None, attempts, error, odd)
 
 
 # --- look ----------------------------------------------------------------------------------------
@@ -115,7 +128,7 @@ def list_(late: bool, limit: int, as_json: bool) -> None:
                     job.id,
                     job.schedule,
                     job.item,
-                    utc(job.due),
+                    "unreadable" if job.odd_due else utc(job.due),
                     local(job.due, zone),
                     _late_by(job, now),
                     _trouble(job),
@@ -196,6 +209,8 @@ def renew(dry_run: bool) -> None:
     from app.automation.scheduler_ops import renew_automations
 
     done = renew_automations(dry_run=dry_run)
+    if not dry_run:
+        wake_scheduler()
     written = " (nothing written)" if dry_run else ""
     click.echo(f"planned {done.planned}, kept {done.kept}, removed {done.removed}{written}")
     for what, why in done.left_out:

@@ -16,11 +16,13 @@ import sqlalchemy as sa
 from flask import current_app
 from flask.cli import with_appcontext
 
+from app.automation.lock import wake_scheduler
 from app.delivery import bounces, message, outbox, rendering
 from app.extensions import db, unit, utcnow
 from app.models import ChannelState, Outbox, OutboxState
 from app.ops.exits import NOT_FOUND, UNREACHABLE, WITH_FAULTS, Ended, needs_database
 from app.ops.terminal import (
+    COUNT,
     SINCE,
     TEXT,
     json_option,
@@ -153,7 +155,7 @@ def _without_tokens(text: str) -> str:
 
 
 @command.command("send")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many letters.")
+@click.option("--limit", type=COUNT, help="At most so many letters.")
 @with_appcontext
 @needs_database
 def send(limit: int | None) -> None:
@@ -191,6 +193,7 @@ def _paused() -> list[tuple[str, datetime | None, str | None]]:
 def retry(row_id: str) -> None:
     """Try a letter now that waits or was given up; it stays the same letter."""
     id_ = _act(row_id, lambda id_, now: post.retry(db.session(), id_, CONSOLE, now))
+    wake_scheduler()
     click.echo(f"letter {id_} is due now")
 
 
@@ -230,6 +233,7 @@ def requeue(channel: str, since: datetime, yes: bool) -> None:
     elif not db.session.scalar(sa.select(o.id).where(o.channel == channel).limit(1)):
         raise Ended(f"There is no letter for the channel {printable(channel)}.", NOT_FOUND)
     done = unit(db.session, lambda: post.requeue(db.session(), channel, since, CONSOLE, utcnow()))
+    wake_scheduler()
     click.echo(f"requeued {done}")
 
 
@@ -245,6 +249,7 @@ def release(yes: bool) -> None:
         sure(f"Send again over {', '.join(channel for channel, _, _ in held)};"
              f" {db.session.scalar(waiting)} letters wait?", yes)  # fmt: skip
     waiting_ = unit(db.session, lambda: post.release(db.session(), CONSOLE, utcnow()))
+    wake_scheduler()
     click.echo(f"channels released: {len(held)}, letters waiting: {waiting_}")
 
 

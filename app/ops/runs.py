@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from flask.cli import with_appcontext
 from sqlalchemy.orm import joinedload
 
+from app.automation.lock import wake_scheduler
 from app.extensions import db, unit, utcnow
 from app.models import AutomationRun, RunStatus
 from app.ops.exits import NOT_FOUND, Ended, needs_database
@@ -130,6 +131,7 @@ def show(run_id: str, as_json: bool) -> None:
 def retry(run_id: str) -> None:
     """Run once more what failed, timed out or was cancelled: a run of its own, now."""
     again = unit(db.session, lambda: runs.retry_run(db.session(), _run(run_id), utcnow()).id)
+    wake_scheduler()
     click.echo(f"queued run {again}")
 
 

@@ -1,7 +1,7 @@
 """The one scheduler process: lock, plan, duties, watchdog, a clean end (reliability SI, PO1).
 
 What it says goes to its console, a line per event. Exit codes: 0 stopped as asked, 2 unusable
-settings, 4 another one runs, 5 no database, 70 it stopped ticking or was replaced.
+settings, 4 another one runs, 5 no database, 70 it stopped ticking, got stuck or was replaced.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import time
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import sqlalchemy as sa
 from flask import Flask
 
 from app.automation import scheduler_ops
-from app.automation.execution import Line
 from app.automation.lock import BadLockAddress, LockHeld, SchedulerLock
 from app.automation.scheduler import app_scheduler
 from app.automation.scheduler_duties import Duty, DutyRunner, renew_duty, sweep_duty
+from app.automation.worker import Line
 from app.delivery import outbox
 from app.extensions import db, utcnow, write
 from app.models.automation import AutomationSchedule, RunStatus
@@ -37,12 +37,15 @@ from app.models.practice import Practice
 from app.models.rules import Environment
 from app.models.system import SchedulerEpoch
 from app.ops.exits import CONFLICT, INTERNAL, REFUSED, Ended, ended
+from app.ops.memory import settle
 from app.ops.migrating import require_migrated
+from app.ops.terminal import printable
 from config import Settings
 
 log = logging.getLogger("app.automation.process")
 
 SILENT_FOR = 15.0  # seconds without a finished pass end the process (SI6)
+STUCK_FOR = 60.0  # seconds in which no thread gets free
 SAY_IDLE_EVERY = 60.0
 OUTBOX_WORKERS = 2
 
@@ -78,8 +81,17 @@ def _held(lock: SchedulerLock, holder: dict[str, Any] | None) -> str:
 
 
 def _end(sentence: str, code: int) -> int:
-    print(sentence, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):
+        print(sentence, file=sys.stderr, flush=True)
     return code
+
+
+def _die(sentence: str) -> NoReturn:
+    """End at once, whatever hangs; a supervisor starts a fresh process."""
+    with contextlib.suppress(OSError, ValueError):
+        faulthandler.dump_traceback(all_threads=True)
+    _end(f"{sentence}; stopping so that I am started anew.", INTERNAL)
+    os._exit(INTERNAL)
 
 
 class Process:
@@ -184,6 +196,7 @@ class Process:
         self.said_at = time.monotonic()
 
     def _start(self, epoch: int) -> None:
+        settle()
         worker = f"{socket.gethostname()}:{os.getpid()}/{epoch}"[:100]
         app_scheduler.run_in(
             self.app,
@@ -215,9 +228,11 @@ class Process:
                 return _end("Another scheduler took over this database; stopping.", INTERNAL)
             silent = time.monotonic() - app_scheduler.last_pass
             if silent > SILENT_FOR:
-                faulthandler.dump_traceback(all_threads=True)
-                _end(f"No pass for {silent:.0f} s; stopping so that I am started anew.", INTERNAL)
-                os._exit(INTERNAL)  # whatever hangs would keep us
+                _die(f"No pass for {silent:.0f} s")
+            if (stuck := app_scheduler.stuck_for) > STUCK_FOR:
+                _die(f"Tasks that should have ended hold the threads for {stuck:.0f} s")
+            if dead := self.duties.dead or (app_scheduler.dead and "leases"):
+                _die(f"The thread of {dead} has died")
             if time.monotonic() - self.said_at > SAY_IDLE_EVERY:
                 self._say_idle()
         return 0
@@ -266,9 +281,21 @@ def post_duty() -> Duty:
 
 
 def say(text: str) -> None:
-    """A line on the console, with the time."""
-    with contextlib.suppress(OSError):  # whoever listened has gone; the work goes on
-        print(f"{utcnow():%H:%M:%S} {text}", flush=True)
+    """One line on the console, with the time, in whatever letters it knows."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    known = printable(text).encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        print(f"{utcnow():%H:%M:%S} {known}", flush=True)
+    except OSError:  # whoever listened has gone; the work goes on
+        _say_no_more()
+
+
+def _say_no_more() -> None:
+    """Else the interpreter would try once more at its end, and end with 120."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be no file at all
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def in_words(line: Line) -> str:

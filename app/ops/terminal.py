@@ -26,6 +26,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 HIGHEST_ID = 2**31 - 1
+MOST_ROWS = 1_000_000  # of a list
 SHORT_LIST = 50  # rows of a list, unless more are asked for (people PG5)
 MANY = 100  # from here on a bar shows how far it is
 
@@ -67,11 +68,11 @@ class Since(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is no time such as 2026-03-02T12:00Z or 2 hours.", param, ctx)
 
 
-TEXT, SINCE = Text(), Since()
+TEXT, SINCE, COUNT = Text(), Since(), click.IntRange(min=1, max=MOST_ROWS)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 limit_option = click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=COUNT,
     default=SHORT_LIST,
     show_default=True,
     help="At most so many rows.",

@@ -13,6 +13,7 @@ import click
 import sqlalchemy as sa
 from flask.cli import with_appcontext
 
+from app.automation.lock import wake_scheduler
 from app.extensions import db, unit, utcnow
 from app.models import EnrolmentHistory, Student, Training, TrainingEnroll, User
 from app.models.enrolment import INVITED, WAITLIST
@@ -213,6 +214,8 @@ def _act_on(ids: Sequence[int], act: Callable[[int], None], dry_run: bool) -> in
 
     db.session.rollback()  # the look-ups are over: each training is a transaction of its own
     failed = each(ids, "training", one)
+    if not dry_run:
+        wake_scheduler()
     told = ", ".join(f"{_verb(event, dry_run)}: {count}" for event, count in counts.items())
     where = f" in {len(ids)} trainings" if len(ids) != 1 else ""
     click.echo(f"{told or 'nothing to do'}{where}" + (" (nothing written)" if dry_run else ""))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import cache
@@ -114,24 +114,48 @@ def _item_of_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
     return f"substr({rest}, 1, instr({rest}, '/') - 1)"
 
 
-def jobs_there(session: Session) -> dict[str, dict[str, There]]:
-    """Schedule name -> item -> job, of all that are ours but those of the waitlist.
+@dataclass
+class Plan:
+    """The jobs there are, as far as they are ours: `{schedule}/{item}/{our ENVIRONMENT}`, our JSON.
 
-    Ours: `{schedule}/{item}/{our ENVIRONMENT}` with our JSON. What is not is nobody's business
-    here (schedules D7).
+    What is not is nobody's business here (schedules D7).
     """
+
+    of_waitlist: int  # how many
+    others: dict[str, dict[str, There]] = field(default_factory=dict)  # schedule -> item -> job
+
+
+def read_plan(session: Session) -> Plan:
+    """The jobs there are: those of the waitlist counted, the others one by one."""
     environment = rules_of(session).environment
-    found: dict[str, dict[str, There]] = {}
-    for row in session.execute(_others(environment)):
+    all_, others = session.execute(_listed(dialect_of(session), environment)).one()
+    ids = json.loads(others) if isinstance(others, str) else others or []
+    found = Plan(of_waitlist=all_ - len(ids))
+    for row in _read(session, ids):
         if is_ours(row.id, environment) and _arguments(row.job_state) is not None:
             name, item, _ = row.id.split("/")
-            found.setdefault(name, {})[item] = seen(row)
+            found.others.setdefault(name, {})[item] = seen(row)
     return found
 
 
+def _read(session: Session, ids: Sequence[str]) -> Iterator[Any]:
+    """The jobs of these ids; one that cannot be read is left to whoever claims it, and parks it."""
+    for some in chunks(ids):
+        try:
+            yield from session.execute(sa.select(*SEEN).where(JOBS.c.id.in_(some))).all()
+        except (ValueError, TypeError, OverflowError):  # a due time that is no date of Python's
+            half = len(some) // 2
+            if half:
+                yield from _read(session, some[:half])
+                yield from _read(session, some[half:])
+
+
 @cache
-def _others(environment: Environment) -> sa.Select[Any]:
-    return sa.select(*SEEN).where(ours(environment), ~of_waitlist())
+def _listed(dialect: str, environment: Environment) -> sa.Select[Any]:
+    """How many jobs are ours, and the ids of those that are not of the waitlist: one scan."""
+    as_list = sa.func.json_agg if dialect == "postgresql" else sa.func.json_group_array
+    others = as_list(JOBS.c.id).filter(~of_waitlist())
+    return sa.select(sa.func.count(), others).where(ours(environment))
 
 
 def seen(row: Any) -> There:
@@ -187,11 +211,7 @@ def plan_items(
 
 def _jobs(session: Session, ids: Mapping[str, str]) -> dict[str, There]:
     """The jobs of these ids, by item."""
-    found = {}
-    for some in chunks(list(ids)):
-        for row in session.execute(sa.select(*SEEN).where(JOBS.c.id.in_(some))):
-            found[ids[row.id]] = seen(row)
-    return found
+    return {ids[row.id]: seen(row) for row in _read(session, list(ids))}
 
 
 @dataclass

@@ -92,9 +92,19 @@ def left_waitlist(
     _tell(session, "left_waitlist", [place], seq, now, students=to_student)
 
 
-def undelivered(session: Session, place: Place, now: datetime) -> None:
-    """For trainers and office: this student could not be told (WI8)."""
-    _tell(session, "undelivered", [place], BY_INVITATION, now, students=False, office=True)
+def undelivered(session: Session, place: Place, now: datetime, *, letter: str = "invited") -> None:
+    """For trainers and office: `letter` did not reach this student (WI8, reliability OB10)."""
+    facts = {"letter": letter}
+    _tell(
+        session,
+        "undelivered",
+        [place],
+        BY_INVITATION,
+        now,
+        students=False,
+        office=True,
+        facts=facts,
+    )
 
 
 def training_rescheduled(
@@ -219,20 +229,35 @@ def _tell_all(
 @cache
 def _to_people(dialect: str, students: bool, trainers: bool, office: bool = False) -> Any:
     """The statement that promises a letter about some enrolments to all whom it concerns."""
-    e = TrainingEnroll
-    these = sa.select(e).where(among(e.id, "ids"))
+    e, these = _given_enrolments(dialect)
     about = {"enrolment_id": e.id, "invite_no": e.invite_no, "sequence": e.ical_sequence}
     told = []
     if students:
-        told.append(_rows(_students_of(these), "", about, e.uuid, e.invite_no))
+        readers = _students_of(these, e.student_id)
+        told.append(_rows(readers, "", about, e.uuid, e.invite_no))
     if trainers:
         readers = _trainers_of(these, e.training_id)
         told.append(_rows(readers, "_trainer", about, e.uuid, e.invite_no))
     if office:
-        readers = _office_of(these)
+        readers = _office_of(these, e.training_id)
         told.append(_rows(readers, "_trainer", about, e.uuid, e.invite_no))
     everyone = sa.union_all(*told).subquery() if len(told) > 1 else told[0].subquery()
     return insert_rows(dialect, Outbox, sa.select(everyone), once_per="key")
+
+
+def _given_enrolments(dialect: str) -> tuple[Any, sa.Select[Any]]:
+    """The enrolments whose ids are given when the statement runs.
+
+    PostgreSQL reads them first, for students and trainers alike: left to itself it begins with the
+    trainers of all trainings wherever it believes that there are few.
+    """
+    e = TrainingEnroll
+    which = among(e.id, "ids")
+    if dialect != "postgresql":
+        return e, sa.select(e).where(which)
+    columns = (e.id, e.uuid, e.invite_no, e.ical_sequence, e.student_id, e.training_id)
+    these = sa.select(*columns).where(which).cte("these").prefix_with("MATERIALIZED")
+    return these.c, sa.select(these)
 
 
 @cache
@@ -252,7 +277,7 @@ def _to_reminded(dialect: str) -> Any:
     about = {"enrolment_id": e.id, "invite_no": e.invite_no, "sequence": e.ical_sequence}
     number = sa.cast(sa.bindparam("number", type_=sa.Integer), sa.String)
     occasion = sa.cast(e.invite_no, sa.String) + "-" + number
-    rows = _rows(_students_of(these), "", about, e.uuid, e.invite_no, occasion)
+    rows = _rows(_students_of(these, e.student_id), "", about, e.uuid, e.invite_no, occasion)
     return insert_rows(dialect, Outbox, sa.select(rows.subquery()), once_per="key")
 
 
@@ -264,7 +289,7 @@ def _reminders(dialect: str, to_students: bool) -> Any:
     if to_students:
         enrolled = sa.select(e).where(e.training_id == this, e.status == ENROLLED)
         about = {"enrolment_id": e.id, "invite_no": e.invite_no, "sequence": e.ical_sequence}
-        readers = _students_of(enrolled).where(reminders_wanted())
+        readers = _students_of(enrolled, e.student_id).where(reminders_wanted())
         rows = _rows(readers, "", about, e.uuid, e.invite_no, occasion)
     else:
         taught = sa.select(Training).where(Training.id == this)
@@ -305,10 +330,10 @@ def _rows(
     return selected(Outbox, columns, readers)
 
 
-def _students_of(enrolments: sa.Select[Any]) -> sa.Select[Any]:
+def _students_of(enrolments: sa.Select[Any], student_id: Any) -> sa.Select[Any]:
     """The students of these enrolments who may be written to."""
     return (
-        enrolments.join(Student, Student.id == TrainingEnroll.student_id)
+        enrolments.join(Student, Student.id == student_id)
         .join(User, User.id == Student.user_id)
         .outerjoin(UserSettings, UserSettings.user_id == User.id)
         .where(mail_allowed())
@@ -330,15 +355,15 @@ def _trainers_of(things: sa.Select[Any], training_id: Any) -> sa.Select[Any]:
         .join(Trainer, teaches)
         .join(User, User.id == Trainer.user_id)
         .outerjoin(UserSettings, UserSettings.user_id == User.id)
-        .where(each == TrainerLetters.EACH, mail_allowed())
+        .where(User.active, each == TrainerLetters.EACH, mail_allowed())
     )
 
 
-def _office_of(enrolments: sa.Select[Any]) -> sa.Select[Any]:
+def _office_of(enrolments: sa.Select[Any], training_id: Any) -> sa.Select[Any]:
     """The administrators of the practice, as far as they may be written to (WM1)."""
     is_admin = sa.and_(Role.id == roles_users.c.role_id, Role.name == "admin")
     return (
-        enrolments.join(Training, Training.id == TrainingEnroll.training_id)
+        enrolments.join(Training, Training.id == training_id)
         .join(User, User.practice_id == Training.practice_id)
         .join(roles_users, roles_users.c.user_id == User.id)
         .join(Role, is_admin)

@@ -212,6 +212,10 @@ class AddressBook:
         """A trainer's page of a training; needs signing in."""
         return f"{self._root}/trainer/trainings/{training_id}"
 
+    def notifications(self) -> str:
+        """Where a reader says how often we write; needs signing in."""
+        return f"{self._root}/me/notifications"
+
     @property
     def _root(self) -> str:
         return self.base.rstrip("/")

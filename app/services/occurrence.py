@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Occurrence:
+class Occurrence(NamedTuple):
     """A planned time of a schedule for an item: the event's instant, and when to run."""
 
     item: str
@@ -17,4 +17,9 @@ class Occurrence:
     @property
     def name(self) -> str:
         """What the ledger calls it."""
-        return f"{self.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return _name(self.at)
+
+
+@lru_cache(maxsize=10_000)  # of many that fall due together most have the same instant
+def _name(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

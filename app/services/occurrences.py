@@ -6,7 +6,7 @@ and by whoever runs a job and asks whether it is still wanted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -57,23 +57,43 @@ def of_trainings(
     anchor: Anchor,
     now: datetime,
     items: Sequence[str] | None = None,
+    left_out: Callable[[str, str | Exception], None] | None = None,
 ) -> dict[str, Occurrence]:
     """What a schedule of a training task plans: item id -> its occurrence, past ones too.
 
     Trainings must be active, not cancelled or archived, but for what counts from their end. What
-    was due before the schedule was switched on is left out.
+    was due before the schedule was switched on is left out. One whose zone or dates are no good is
+    told to `left_out`; without it, it raises.
     """
     found: dict[str, Occurrence] = {}
     ids = None if items is None else sorted({_training_id(item) for item in items})
     for some in _limits(Training.id, ids):
         rows = session.execute(_events(schedule, anchor, now).where(*some))
         for training_id, of_one in groupby(rows, key=lambda row: row.training_id):
-            for occurrence in _of_one(training_id, list(of_one), schedule, anchor):
+            for occurrence in _apart(training_id, list(of_one), schedule, anchor, left_out):
                 if anchor is Anchor.LAST_END or occurrence.at > now - LOOKS_BACK:
                     found[occurrence.item] = occurrence
     if items is None:
         return found
     return {item: found[item] for item in items if item in found}
+
+
+def _apart(
+    training_id: int,
+    events: list[Any],
+    schedule: AutomationSchedule,
+    anchor: Anchor,
+    left_out: Callable[[str, str | Exception], None] | None,
+) -> list[Occurrence]:
+    """Those of one training; what is wrong with it stops no other, if somebody is told."""
+    try:
+        return list(_of_one(training_id, events, schedule, anchor))
+    # A zone nobody knows (or no name of one), a date beyond what there is.
+    except (LookupError, ValueError, OverflowError, OSError) as error:
+        if left_out is None:
+            raise
+        left_out(str(training_id), error)
+        return []
 
 
 def _of_one(

@@ -191,10 +191,19 @@ def release(session: Session, actor: Actor, now: datetime) -> int:
 # --- the ends that people hear of -----------------------------------------------------------------
 
 
-def give_up(session: Session, row_id: int, claim: str, reason: str, now: datetime) -> bool:
+def give_up(
+    session: Session,
+    row_id: int,
+    claim: str,
+    reason: str,
+    now: datetime,
+    *,
+    refused: bool = False,
+) -> bool:
     """No more tries for a letter that `claim` holds; False: the claim was lost (OB6).
 
-    An invitation that nobody could be told of is marked, and its trainers hear of it.
+    An invitation that nobody could be told of is marked, and its trainers hear of it. Only what
+    was `refused` for its reader's sake releases the place: for a fault of ours nobody loses it.
     """
     row = session.get_one(Outbox, row_id)
     training = _lock_training_of(session, row)
@@ -203,7 +212,7 @@ def give_up(session: Session, row_id: int, claim: str, reason: str, now: datetim
         return False
     log.error("letter given up: outbox=%s kind=%s because=%s", row.id, row.kind, reason)
     if training is not None and row.kind == INVITATION:
-        _undelivered(session, training, row, "given-up", now)
+        _undelivered(session, training, row, "given-up", now, release=refused)
     return True
 
 
@@ -231,12 +240,12 @@ def bounced(session: Session, row_id: int, reason: str, actor: Actor, now: datet
         .execution_options(synchronize_session="fetch")
     )
     if training is not None:
-        _undelivered(session, training, row, "bounced", now)
+        _undelivered(session, training, row, "bounced", now, release=True)
     return True
 
 
 def _undelivered(
-    session: Session, training: Training, row: Outbox, why: str, now: datetime
+    session: Session, training: Training, row: Outbox, why: str, now: datetime, *, release: bool
 ) -> None:
     """Tell the trainers that a student could not be told; mark the open invitation (WI8)."""
     enrolment = session.scalars(
@@ -247,14 +256,16 @@ def _undelivered(
     ).one_or_none()
     if enrolment is None:
         return  # a trainer's own letter
-    of_invitation = row.kind == INVITATION and row.invite_no == enrolment.invite_no
-    if row.kind == INVITATION and not (of_invitation and enrolment.status is INVITED):
+    is_open = enrolment.status is INVITED and row.invite_no == enrolment.invite_no
+    of_invitation = is_open and row.kind == INVITATION
+    if why == "given-up" and not of_invitation:
         return  # that invitation is over: nobody waits for an answer
-    letters.undelivered(session, place_of(enrolment), now)
+    letters.undelivered(session, place_of(enrolment), now, letter=row.kind)
     history.note(session, enrolment, "undelivered", SYSTEM, now, reason=why)
     if of_invitation:
         enrolment.invite_undelivered_at = now
-        _release(session, training, enrolment, now)
+        if release:
+            _release(session, training, enrolment, now)
 
 
 def _release(

@@ -37,10 +37,11 @@ from app.services.plan import Occurrence
 # --- invitations ---------------------------------------------------------------------------------
 
 
-def renew_invitations(session: Session, now: datetime) -> Counts:
+def renew_invitations(session: Session, jobs: int, now: datetime) -> Counts:
     """One job for each invitation that its schedule ends, due at its deadline; no other.
 
-    While all agree it only counts: one SELECT per waitlist schedule and one for their jobs.
+    `jobs` is how many there are of the waitlist. While all agree it only counts: one SELECT per
+    waitlist schedule.
     """
     environment = rules_of(session).environment
     counts, matched = Counts(), 0
@@ -52,7 +53,6 @@ def renew_invitations(session: Session, now: datetime) -> Counts:
         if found.differing:
             rows = session.execute(_differing(environment), asked).all()
             counts += _write(session, schedule_id, name, rows, now)
-    jobs = session.execute(_count(environment)).scalar_one()
     if jobs != matched:
         gone = [seen(row) for row in session.execute(_without_fact(environment))]
         ours_only = [job for job in gone if is_ours(job.id, environment)]
@@ -83,10 +83,10 @@ def _granting() -> sa.Select[Any]:
 
 @cache
 def _compared(environment: Environment) -> sa.Select[Any]:
-    """Of one schedule: its open invitations, those with a job of ours, those whose job differs."""
+    """Of one schedule: its open invitations, those with a job, those whose job differs."""
     return _with_jobs(
         sa.func.count().label("open"),
-        sa.func.count().filter(has_our_state(), of_waitlist()).label("matched"),
+        sa.func.count(JOBS.c.id).label("matched"),
         sa.func.count().filter(_differs(environment)).label("differing"),
     )
 
@@ -118,12 +118,6 @@ def _differs(environment: Environment) -> sa.ColumnElement[bool]:
         moved = sa.false()  # there, a job planned once stays as it is
     stale = sa.or_(moved, job.next_run_time.is_(None))
     return sa.or_(job.id.is_(None), sa.and_(job.claim.is_(None), stale, has_our_state()))
-
-
-@cache
-def _count(environment: Environment) -> sa.Select[Any]:
-    jobs = sa.select(sa.func.count()).select_from(JOBS)
-    return jobs.where(ours(environment), of_waitlist())
 
 
 @cache

@@ -14,23 +14,24 @@ from __future__ import annotations
 
 import json
 import logging
-import traceback as tracebacks
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from app.models.automation import AutomationRun, AutomationSchedule, RunStatus
 from app.models.bulk import CHUNK, among, chunks, dialect_of, insert_many, send
 from app.models.job import Job
 from app.models.rules import rules_of
-from app.models.types import new_uuid
+from app.models.text import said_by, storable, traceback_of
+from app.models.types import new_uuid, new_uuids
 from app.services import plan
 from app.services.refusals import Refusal
 from app.services.transitions import ENDED, QUEUED, RUNNING, count_moved, move_runs
@@ -91,6 +92,7 @@ class Wanted:
     occurrence: str
     due_at: datetime
     timeout: timedelta | None = None
+    deaths: int = 0  # of workers, before the ledger knew of it
 
     @property
     def key(self) -> Key:
@@ -159,35 +161,53 @@ def _birth(one: Wanted, status: RunStatus, now: datetime, worker: str | None) ->
         "started_at": now,
         "deadline_at": now + (one.timeout or TIMEOUT),
         "worker": worker,
+        "interruptions": one.deaths,
     }
 
 
-def _insert(session: Session, rows: Sequence[dict[str, Any]]) -> dict[Key, tuple[int, str]]:
-    """Insert the rows whose occurrence is new; return them: key -> (id, execution id).
+# What differs from run to run, and how the database reads it out of a JSON text.
+OWN: dict[str, Any] = {
+    "execution_id": sa.String,
+    "item": sa.String,
+    "occurrence": sa.String,
+    "due_at": sa.DateTime(timezone=True),
+    "schedule_id": sa.Integer,
+    "result": AutomationRun.result.type,
+}
 
-    What differs from row to row goes over as one JSON text, which the database reads faster than
-    ten thousand parameters; what they share as parameters.
-    """
+
+def _insert(session: Session, rows: Sequence[dict[str, Any]]) -> dict[Key, tuple[int, str]]:
+    """Insert the rows whose occurrence is new; return them: key -> (id, execution id)."""
     dialect = dialect_of(session)
-    own = ("execution_id", "schedule_id", "item", "occurrence", "due_at")
+    own = tuple(OWN)[:-1]
     alike: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         shared = tuple((name, value) for name, value in row.items() if name not in own)
         alike.setdefault(shared, []).append(row)
     new = {}
     for shared, some in alike.items():
-        statement = _once(dialect, tuple(name for name, _ in shared))
         keys = {row["execution_id"]: (row["schedule_id"], row["item"], row["occurrence"])
                 for row in some}  # fmt: skip
         for chunk in chunks(some, 10 * CHUNK):
-            told = [[*(row[name] for name in own[:-1]), _instant(row["due_at"], dialect)]
-                    for row in chunk]  # fmt: skip
-            given = {f"new_{name}": value for name, value in shared}
-            for id_, execution_id in send(session, statement, given | {"rows": json.dumps(told)}):
+            told = [
+                [row["execution_id"], row["item"], row["occurrence"],
+                 _instant(row["due_at"], dialect), row["schedule_id"]]
+                for row in chunk
+            ]  # fmt: skip
+            statement = _once(dialect, own, tuple(name for name, _ in shared), returning=True)
+            for id_, execution_id in send(session, statement, _given(told, dict(shared))):
                 new[keys[execution_id]] = (id_, execution_id)
     return new
 
 
+def _given(rows: list[list[Any]], shared: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of `_once`: own values as one JSON text, read faster than ten thousand of
+    them; what the rows share by name.
+    """
+    return {f"new_{name}": value for name, value in shared.items()} | {"rows": json.dumps(rows)}
+
+
+@lru_cache(maxsize=10_000)  # what is due together is often due at one instant
 def _instant(at: datetime, dialect: str) -> str:
     """An instant as the database would write it itself."""
     if dialect == "postgresql":
@@ -196,22 +216,16 @@ def _instant(at: datetime, dialect: str) -> str:
 
 
 @cache
-def _once(dialect: str, shared: tuple[str, ...]) -> Any:
+def _once(dialect: str, own: tuple[str, ...], shared: tuple[str, ...], *, returning: bool) -> Any:
     table: Any = AutomationRun.__table__
     c = table.c
-    own: dict[str, Any] = {
-        "execution_id": sa.String,
-        "schedule_id": sa.Integer,
-        "item": sa.String,
-        "occurrence": sa.String,
-        "due_at": sa.DateTime(timezone=True),
-    }
     rows = sa.bindparam("rows", type_=sa.Text)
     if dialect == "postgresql":
-        each = sa.func.json_array_elements(sa.cast(rows, sa.JSON)).table_valued("value")
+        # Binary JSON: read once, not once per column.
+        each = sa.func.jsonb_array_elements(sa.cast(rows, JSONB)).table_valued("value")
         parts: list[Any] = [
-            sa.cast(sa.func.json_extract_path_text(each.c.value, str(n)), kind)
-            for n, kind in enumerate(own.values())
+            sa.cast(sa.func.jsonb_extract_path_text(each.c.value, str(n)), OWN[name])
+            for n, name in enumerate(own)
         ]
     else:
         each = sa.func.json_each(rows).table_valued("value")
@@ -223,7 +237,8 @@ def _once(dialect: str, shared: tuple[str, ...]) -> Any:
     # A condition, else SQLite reads ON CONFLICT as a join's ON.
     chosen = insert.from_select(names, source.where(sa.true()), include_defaults=False)
     key = ["schedule_id", "item", "occurrence"]
-    return chosen.on_conflict_do_nothing(index_elements=key).returning(c.id, c.execution_id)
+    once = chosen.on_conflict_do_nothing(index_elements=key)
+    return once.returning(c.id, c.execution_id) if returning else once
 
 
 def _begin_again(
@@ -310,6 +325,65 @@ def _give_up(session: Session, row: Any, now: datetime) -> Dead | RunStatus:
 # --- ending --------------------------------------------------------------------------------------
 
 
+class Span(NamedTuple):
+    """What runs have in common that one worker did in one transaction."""
+
+    schedule_id: int
+    worker: str
+    started_at: datetime
+    finished_at: datetime
+    timeout: timedelta | None
+
+    @property
+    def deadline(self) -> datetime:
+        """By when they had to be done."""
+        return self.started_at + (self.timeout or TIMEOUT)
+
+
+class Ended(NamedTuple):
+    """One of them: what it was, and what its task returned or why it had nothing to do."""
+
+    item: str
+    occurrence: str
+    due_at: datetime
+    result: dict[str, Any] | None = None
+    skipped: str | None = None
+
+
+def end_at_once(session: Session, span: Span, ends: Sequence[Ended]) -> Begun | None:
+    """Write down runs that began and ended in this very transaction; return the last of them.
+
+    None: the ledger knows one of the occurrences, so nothing of this may count: roll it back.
+    """
+    dialect, ids = dialect_of(session), new_uuids(len(ends))
+    by_reason: dict[str | None, list[list[Any]]] = {}
+    for id_, (item, occurrence, due_at, result, skipped) in zip(ids, ends, strict=True):
+        by_reason.setdefault(skipped, []).append(
+            [id_, item, occurrence, _instant(due_at, dialect), _shown(result) or None]
+        )
+    for reason, rows in by_reason.items():
+        shared = {
+            "schedule_id": span.schedule_id,
+            "status": RunStatus.SUCCESS if reason is None else RunStatus.SKIPPED,
+            "reason": reason and storable(reason, 100),
+            "worker": span.worker,
+            "started_at": span.started_at,
+            "deadline_at": span.deadline,
+            "finished_at": span.finished_at,
+            "duration_ms": _milliseconds(span.finished_at - span.started_at),
+        }
+        own = ("execution_id", "item", "occurrence", "due_at", "result")
+        statement = _once(dialect, own, tuple(shared), returning=False)
+        if send(session, statement, _given(rows, shared)).rowcount < len(rows):
+            return None
+    return Begun(0, ids[-1], 1, span.started_at)
+
+
+def _shown(result: dict[str, Any] | None) -> str:
+    """As text, so that lists and dictionaries can be told apart, and an odd value stops nobody."""
+    return json.dumps(result, default=str, skipkeys=True) if result else ""
+
+
 def succeed(
     session: Session,
     runs: Sequence[Begun],
@@ -325,7 +399,7 @@ def succeed(
 
 def skip(session: Session, runs: Sequence[Begun], now: datetime, reason: str) -> None:
     """The task said there was nothing to do, and why. Raises `LostRun`."""
-    _end(session, runs, RunStatus.SKIPPED, now, [None] * len(runs), reason=reason[:100])
+    _end(session, runs, RunStatus.SKIPPED, now, [None] * len(runs), reason=storable(reason, 100))
 
 
 def _end(
@@ -338,9 +412,7 @@ def _end(
 ) -> None:
     alike: dict[tuple[int, datetime, str], list[Begun]] = {}
     for run, result in zip(runs, results, strict=True):
-        # As text, so that lists and dictionaries can be told apart, and an odd value stops nobody.
-        shown = json.dumps(result, default=str, skipkeys=True) if result else ""
-        alike.setdefault((run.attempt, run.started_at, shown), []).append(run)
+        alike.setdefault((run.attempt, run.started_at, _shown(result)), []).append(run)
     for (attempt, started_at, shown), some in alike.items():
         moved = count_moved(
             session,
@@ -375,9 +447,9 @@ def try_again(
     False: the run was not ours any more.
     """
     said: dict[str, Any] = {
-        "error": str(error)[:2000] or type(error).__name__,
-        "error_type": type(error).__name__[:200],
-        "traceback": "".join(tracebacks.format_exception(error))[-20000:],
+        "error": said_by(error),
+        "error_type": storable(type(error).__name__, 200),
+        "traceback": traceback_of(error),
     }
     ours: dict[str, Any] = {"where": OUR_ATTEMPT, "given": {"our_attempt": run.attempt}}
     if at is not None:

@@ -388,7 +388,7 @@ def reschedule(
     training = _open_ended(session, training_id, actor)
     before, stop = _timetable(training), standing(session, training, now).hard_stop
     _require_own_locations(session, training, meetings)
-    removed = _replace_events(training, meetings)
+    removed = _gone(before, _replace_events(training, meetings))
     session.flush()  # new events need their ids, and the count below their times
     after = _timetable(training)
     if not removed and after == before:
@@ -459,15 +459,26 @@ def _require_own_locations(
         raise BadEvent
 
 
-def _removed_ever(session: Session, training: Training, removed: list[int]) -> list[int]:
+Gone = list[int | str]  # id, start, end
+
+
+def _gone(before: Timetable, ids: Sequence[int]) -> list[Gone]:
+    """Days that were removed, with when they would have been: no row knows it any more."""
+    return [[id_, *(at.isoformat() for at in before[id_][:2])] for id_ in ids]
+
+
+def _removed_ever(session: Session, training: Training, removed: list[Gone]) -> list[Gone]:
     """The days to cancel in people's calendars: an earlier letter may never have gone out."""
     earlier = session.scalars(
         sa.select(EnrolmentHistory.data).where(
             EnrolmentHistory.training_id == training.id, EnrolmentHistory.event == "rescheduled"
         )
     )
-    gone = {id_ for data in earlier for id_ in (data or {}).get("removed", [])} | set(removed)
-    return sorted(gone - {event.id for event in training.events})
+    named = [day for data in earlier for day in (data or {}).get("removed", [])]
+    known = [day if isinstance(day, list) else [day] for day in named] + removed
+    there = {event.id for event in training.events}
+    gone = {day[0]: day for day in known if day[0] not in there}
+    return [gone[id_] for id_ in sorted(gone)]
 
 
 def _next_sequence(session: Session, training_id: int) -> list[Place]:

@@ -12,7 +12,7 @@ from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 from werkzeug import Response
 
-from app.services.letter_facts import duration, instant, zone_of
+from app.services.letter_words import duration, instant, zone_of
 from app.services.refusals import Refusal
 from app.web import whoami
 

@@ -29,7 +29,7 @@ from app.extensions import csrf, db, unit, utcnow
 from app.limits import limiter
 from app.services import answers
 from app.services.answers import Day, Outcome, Reader, Seen, State, Why
-from app.services.letter_facts import clock_time, date_of, instant, zone_name, zone_of
+from app.services.letter_words import clock_time, date_of, instant, zone_name, zone_of
 from app.services.links import unbent
 
 bp = Blueprint("invitations", __name__)

@@ -12,7 +12,8 @@ from flask_babel import ngettext as _n
 from markupsafe import Markup, escape
 
 from app.models.person import PersonStatus
-from app.services.letter_facts import clock_time, date_of, plain, zone_name
+from app.services.letter_facts import plain
+from app.services.letter_words import clock_time, date_of, zone_name
 from app.services.standing import Day, Offer, State, state
 from app.web import whoami
 from app.web.frame import ordinal, when, zone

@@ -23,7 +23,7 @@ from app.models.training import Training
 from app.services import courses, csv_out, overrides, roster, why
 from app.services.actors import Actor
 from app.services.courses import Course
-from app.services.letter_facts import zone_of
+from app.services.letter_words import zone_of
 from app.services.refusals import NotFound, ReasonNeeded, Refusal
 from app.services.roster import Entry, Section
 from app.web import whoami

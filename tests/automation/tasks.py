@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from app.automation import claims, execution, registry
+from app.automation import claims, execution, registry, worker
 from app.automation.automation_base import BaseAutomationTask, register_automation
 from app.automation.claims import Claimed
 from app.extensions import db, write
@@ -127,6 +127,22 @@ class Pause:
         assert self.go_on.wait(20)
 
 
+class Paced(worker.Paces):
+    """So many items are thought to fit, whatever they took."""
+
+    def __init__(self, items: int) -> None:
+        self._items = items
+
+    def note(self, class_name: str, seconds: float, items: int) -> None:
+        pass
+
+    def fitting(self, class_name: str, seconds: float) -> int:
+        return self._items
+
+
+QUICK, SLOW = Paced(1000), Paced(0)
+
+
 class Engine:
     """The engine on a database of one's own; it is noon until `now` is set."""
 
@@ -181,17 +197,18 @@ class Engine:
         with self.app.app_context(), write(db.session):
             return claims.claim(db.session(), now or self.now, room, new_uuid())
 
-    def run(self, jobs: Sequence[Claimed], **more: Any) -> list[execution.Line]:
+    def run(self, jobs: Sequence[Claimed], **more: Any) -> list[worker.Line]:
         """Run what was claimed; what the console is told."""
-        lines: list[execution.Line] = []
+        lines: list[worker.Line] = []
         with self.app.app_context():
-            execution.run_jobs(jobs, "tester", clock=lambda: self.now, report=lines.append, **more)
+            who = worker.Worker("tester", lambda: self.now, lines.append, **more)
+            execution.run_jobs(jobs, who)
         return lines
 
-    def tick(self, now: datetime | None = None) -> list[execution.Line]:
+    def tick(self, now: datetime | None = None, **more: Any) -> list[worker.Line]:
         """One pass: claim what is due, run it."""
         self.now = now or self.now
-        return self.run(self.claim())
+        return self.run(self.claim(), **more)
 
     # --- asking ---
 

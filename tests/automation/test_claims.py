@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from app.models import Job, SchedulerEpoch
 from tests.automation import tasks
 from tests.automation.tasks import Chore, Chores, Engine
 from tests.cast import DAY, NOON, SECOND
+from tests.forks import Forked
 from tests.statements import count_statements, verbs
 
 apps, engine = tasks.apps, tasks.engine
@@ -161,16 +161,17 @@ def test_two_processes_never_share_a_job(app: Flask) -> None:
         engine.plan(*items)
     url = app.config["SQLALCHEMY_DATABASE_URI"]
     text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
-    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    both: list[Any] = [
-        subprocess.Popen([sys.executable, "-c", CLAIMER, text], **pipes) for _ in range(2)
-    ]
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    both: list[Any] = [Forked(["-c", CLAIMER, text], **pipes) for _ in range(2)]
     for one in both:
         one.stdout.readline()  # it is ready
     for one in both:
         one.stdin.write("go\n")
         one.stdin.flush()
-    claimed = [one.communicate(timeout=30)[0].split() for one in both]
+    claimed = [one.stdout.read().split() for one in both]
+    assert [one.wait(30) for one in both] == [0, 0]
+    for one in both:
+        one.close()
     assert sorted(id_.split("/")[1] for mine in claimed for id_ in mine) == items
 
 

@@ -211,3 +211,19 @@ def test_one_that_hangs_is_not_waited_for_longer_than_asked(app: Flask) -> None:
     assert time.monotonic() - before < 2
     go_on.set()
     assert runner.join(5)
+
+
+def test_a_duty_that_exits_the_program_is_remembered_and_tried_again(app: Flask) -> None:
+    runner, told = DutyRunner(app, lambda *_: None), Told(SystemExit(3), failures=2)
+    runner.start(duty(told))
+    assert eventually(lambda: told.count > 3)
+    assert runner.dead is None
+    assert runner.join(5)
+    assert runner.dead is None  # it was asked to
+
+
+def test_a_duty_that_nobody_does_any_more_is_told(app: Flask) -> None:
+    runner = DutyRunner(app, lambda *_: None)
+    runner._loop = lambda *_: None  # type: ignore[method-assign]
+    runner.start(duty(Told()))
+    assert eventually(lambda: runner.dead == "system:test")

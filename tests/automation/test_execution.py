@@ -20,7 +20,17 @@ from app.models.rules import Environment, rules_of
 from app.services import plan, runs
 from tests import databases
 from tests.automation import tasks
-from tests.automation.tasks import EFFECTS, Chore, Chores, Engine, Pause, raises, registered, says
+from tests.automation.tasks import (
+    EFFECTS,
+    SLOW,
+    Chore,
+    Chores,
+    Engine,
+    Pause,
+    raises,
+    registered,
+    says,
+)
 from tests.cast import DAY, HOUR, MINUTE, NOON, SECOND
 
 LEASE_OVER = 31 * SECOND
@@ -92,7 +102,7 @@ def test_a_run_lasts_as_long_as_its_own_work(engine: Engine) -> None:
 
     Chore.acts = dict.fromkeys("abcd", work)
     Chore.acts["b"] = lambda task: (work(task), execution.time.sleep(0.06))  # ends its slice
-    engine.tick()
+    engine.tick(paces=SLOW)
     assert engine.runs()["a"].duration_ms == 2000
     assert max(run.duration_ms or 0 for run in engine.runs().values()) <= 4000
 
@@ -617,7 +627,7 @@ def test_a_lost_run_takes_no_other_with_it(engine: Engine) -> None:
     engine.plan("a", "b", "c")
     Chore.acts = {"b": pause}
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(engine.tick)
+        future = pool.submit(engine.tick, paces=SLOW)
         assert pause.reached.wait(20)
         with engine.app.app_context(), write(db.session):
             r = AutomationRun
@@ -847,3 +857,28 @@ def test_a_failure_says_so_in_words(engine: Engine) -> None:
     Chore.acts = {"sweep": raises(Failed("no water"))}
     [line] = engine.tick()
     assert line.error == "Failed: no water"
+
+
+@pytest.mark.parametrize("where", ["query", "get_event_dt", "last_moment", "batches", "__init__"])
+def test_a_class_that_exits_the_program_puts_its_own_jobs_off(
+    engine: Engine, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(*_args: Any, **_more: Any) -> Any:
+        raise SystemExit(3)
+
+    class Exiting(Chore):
+        pass
+
+    wrap: Any = {"query": staticmethod, "get_event_dt": staticmethod, "__init__": lambda f: f}
+    monkeypatch.setattr(Exiting, where, wrap.get(where, classmethod)(leave))
+    things, acts = Chore.things, Chore.acts
+    with registered(Exiting):
+        engine.schedule("exiting", Exiting)
+        Chore.things, Chore.acts = things, acts
+        engine.plan("a", "b", schedule="exiting", cls=Exiting)
+        engine.plan("sweep")
+        engine.tick()
+        jobs = engine.jobs()
+    assert engine.effects() == {"sweep": 1}
+    assert {jobs[item].last_error for item in "ab"} == {"it called sys.exit(3)"}
+    assert {jobs[item].claim for item in "ab"} == {None}

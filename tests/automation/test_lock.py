@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.automation.lock import BadLockAddress, LockHeld, SchedulerLock, ask, ring
+from tests.forks import Forked
 from tests.sink import free_port
 
 
@@ -86,9 +86,8 @@ time.sleep(60)
 
 
 def test_killed_it_is_free_at_once_even_with_a_client_connected(port: int) -> None:
-    command = [sys.executable, "-c", HOLDER, str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
+    holder = Forked(["-c", HOLDER, port], stdout=subprocess.PIPE)
+    with contextlib.closing(holder):
         assert holder.stdout.readline() == "held\n"
         mine = SchedulerLock("127.0.0.1", port)
         with pytest.raises(LockHeld):

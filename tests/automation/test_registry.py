@@ -116,6 +116,8 @@ class OfMyOwn(BaseAutomationTask):
         (None, "ModuleNotFoundError"),
         ("1 +", "SyntaxError"),
         ("raise RuntimeError('not today')", "RuntimeError: not today"),
+        ("raise RuntimeError('not\\ntoday')", "RuntimeError: not. Mend"),
+        ("import sys; sys.exit('bye')", "sys.exit('bye')"),
         (
             "from app.automation.automation_base import *\n"
             "register_automation(name='AutomaticWaitList')(BaseAutomationTask)",

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -827,3 +827,53 @@ def test_each_event_of_a_course_has_its_own_job(stage: Cast, renew: Renew) -> No
     items = sorted(id_.split("/")[1] for id_ in planned_jobs(stage))
     events = sorted(event.id for event in stage.pottery.events)
     assert items == sorted(f"{stage.pottery.id}:{id_}" for id_ in events)
+
+
+@pytest.mark.parametrize("wrong", ["zone", "no zone", "year 1", "year 9999"])
+def test_a_training_with_a_bad_zone_or_date_stops_the_reminder_of_no_other(
+    stage: Cast, renew: Renew, wrong: str
+) -> None:
+    zones = {"zone": {"timezone": "Europe/Nowhere"}, "no zone": {"timezone": "../zones"}}
+    other = stage.add(Practice(name="Other", shortname="other", **zones.get(wrong, {})))
+    starts = {
+        "year 1": datetime(1, 1, 1, 0, 30, tzinfo=UTC),
+        "year 9999": datetime(9999, 12, 31, 23, 29, tzinfo=UTC),
+    }
+    bad = stage.training("Odd", start=None)
+    bad.practice_id, start = other.id, starts.get(wrong, START)
+    for at in {start, START}:
+        bad.events.append(TrainingEvent(start_time=at, end_time=at + 30 * MINUTE))
+    reminders(stage, events=EventsEnum.last if wrong == "year 9999" else EventsEnum.first)
+    renewed = renew()
+    assert f"reminder/{stage.pottery.id}/PRODUCTION" in planned_jobs(stage)
+    assert [name for name, _ in renewed.left_out] == [f"reminder/{bad.id}"]
+
+
+@pytest.mark.parametrize("where", ["query", "get_event_dt", "occurrences", "last_moment"])
+def test_a_class_that_exits_the_program_stops_no_other(
+    stage: Cast, renew: Renew, things: Any, where: str
+) -> None:
+    task = own_task()
+    things.update({1: NOON + DAY})
+    own_schedule(stage)
+    reminders(stage)
+
+    def leave(*_args: Any, **_more: Any) -> Any:
+        raise SystemExit(3)
+
+    wrap: Any = staticmethod if where in ("query", "get_event_dt") else classmethod
+    setattr(task, where, wrap(leave))
+    renewed = renew()
+    ((_, why),) = renewed.left_out
+    assert why.endswith("it called sys.exit(3)")
+    assert set(planned_jobs(stage)) == {f"reminder/{stage.pottery.id}/PRODUCTION"}
+
+
+def test_an_instant_at_the_end_of_time_is_never_too_late(
+    stage: Cast, renew: Renew, things: Any
+) -> None:
+    own_task()
+    things.update({1: datetime.max.replace(tzinfo=UTC), 2: NOON + DAY})
+    own_schedule(stage, interval=timedelta(0))
+    assert renew().left_out == []
+    assert set(planned_jobs(stage)) == {"own/1/PRODUCTION", "own/2/PRODUCTION"}

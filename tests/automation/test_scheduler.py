@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from app.automation import claims, execution
+from app.automation import claims, sharing, sorting
 from app.automation import scheduler as module
 from app.automation.scheduler import PlanScheduler
 from app.extensions import db
@@ -88,7 +89,7 @@ def test_a_database_error_in_a_pass_costs_one_look(
         (runs, "begin"),
         (runs, "succeed"),
         (runs, "remember"),
-        (execution, "_schedule"),
+        (sorting, "terms_of"),
         (claims, "read_state"),
     ],
 )
@@ -195,6 +196,63 @@ def test_asked_to_stop_it_finishes_what_it_does(engine: Engine, loop: PlanSchedu
     assert engine.effects() == {"a": 1}
     assert {j.claim for j in engine.jobs().values()} == {None}
     assert sorted(engine.jobs()) == ["b", "c"]
+
+
+@pytest.fixture
+def claimed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pause]:
+    """Where a pass stops that has claimed and not yet handed on."""
+    pause, split = Pause(), sharing.split
+
+    def slow(*args: Any) -> Any:
+        pause.reached.set()
+        assert pause.go_on.wait(10)
+        return split(*args)
+
+    monkeypatch.setattr(sharing, "split", slow)
+    yield pause
+    pause.go_on.set()
+
+
+def test_what_is_claimed_and_not_yet_handed_on_is_busy(
+    engine: Engine, loop: PlanScheduler, claimed: Pause
+) -> None:
+    at_work = Pause()
+    Chore.acts = {"sweep": at_work}
+    engine.plan("sweep")
+    assert claimed.reached.wait(10)
+    with ThreadPoolExecutor(1) as asker:
+        busy = asker.submit(lambda: loop.busy)
+        time.sleep(0.1)
+        assert not busy.done()
+        claimed.go_on.set()
+        assert busy.result(10) == 1
+    at_work.go_on.set()
+    assert eventually(lambda: not loop.busy)
+
+
+def test_asked_to_stop_while_it_claims_it_can_still_hand_on(
+    engine: Engine, loop: PlanScheduler, claimed: Pause, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.plan("sweep")
+    assert claimed.reached.wait(10)
+    with ThreadPoolExecutor(1) as stopper:
+        stopped = stopper.submit(loop.stop, 10)
+        time.sleep(0.1)
+        assert not stopped.done()
+        claimed.go_on.set()
+        assert stopped.result(10) is True
+    assert engine.jobs()["sweep"].claim is None  # given back: it had not begun
+    assert caplog.messages == []
+
+
+def test_a_pass_that_hangs_keeps_nobody_from_stopping(
+    engine: Engine, loop: PlanScheduler, claimed: Pause
+) -> None:
+    engine.plan("sweep")
+    assert claimed.reached.wait(10)
+    before = time.monotonic()
+    assert loop.stop(0.05) is False
+    assert time.monotonic() - before < 5
 
 
 def test_started_and_stopped_again_it_leaves_no_thread(engine: Engine) -> None:

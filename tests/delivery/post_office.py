@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from app.delivery import outbox
 from app.delivery.outbox import Posted
 from app.delivery.rendering import Letter
-from app.delivery.transports import Smtp
+from app.delivery.transports import MEMORY, Smtp
 from app.extensions import db, write
 from app.models import ChannelState, Outbox, User
 from app.models.types import new_uuid
@@ -41,6 +41,16 @@ def an_app(url: str, **settings: Any) -> Flask:
         "link_keys": KEYS,
     }
     return databases.app_on(url, **usual | settings)
+
+
+@contextmanager
+def posting_from(app: Flask) -> Iterator[Flask]:
+    """In the context of an application that nothing was posted from yet."""
+    MEMORY.sent.clear()
+    with app.app_context():
+        yield app
+        db.session.remove()
+        db.engine.dispose()
 
 
 class Clock:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from app.delivery.calendar import STATUS
 from app.delivery.rendering import Letter, compose
 from app.models import Outbox, TrainingEvent
 from app.services import trainings
-from app.services.letter_facts import RULES
+from app.services.letter_rules import RULES
 from app.services.trainings import Meeting
 from tests.cast import DAY, HOUR, NOON, START, Cast
 from tests.delivery.scenes import SETTINGS, promised, row_of
@@ -143,14 +144,28 @@ def _moved(cast: Cast, *meetings: Meeting) -> dict[str, Calendar]:
 
 
 @pytest.mark.parametrize("key", ["training_rescheduled", "training_rescheduled_trainer"])
-def test_a_day_that_was_taken_out_is_cancelled_beside_the_new_one(cast: Cast, key: str) -> None:
+def test_a_day_that_was_taken_out_is_cancelled_in_a_part_of_its_own(cast: Cast, key: str) -> None:
     old = cast.pottery.events[0].id
-    read = _moved(cast, Meeting(START + DAY, START + DAY + HOUR))[key]
-    new = cast.pottery.events[0].id
-    assert read["method"] == "REQUEST"
-    said = {int(day["uid"].split("@")[0].rpartition("-")[2]): day["status"] for day in days(read)}
-    assert said == {old: "CANCELLED", new: "CONFIRMED"}
-    assert len({day["sequence"] for day in days(read)}) == 1
+    _moved(cast, Meeting(START + DAY, START + DAY + HOUR))
+    made = letter(cast, row_of(cast, key))
+    asked, cancelled = (Calendar.from_ical(part or b"") for part in (made.calendar, made.cancelled))
+    (kept,), (gone,) = days(asked), days(cancelled)
+    assert (asked["method"], kept["status"]) == ("REQUEST", "CONFIRMED")
+    assert (cancelled["method"], gone["status"]) == ("CANCEL", "CANCELLED")
+    assert f"-{old}@" in gone["uid"]
+    assert (gone.start, gone.end) == (START, START + 3 * HOUR)
+    assert gone["sequence"] == kept["sequence"]
+    assert cancelled.walk("VTIMEZONE")
+
+
+def test_days_that_old_rows_name_without_a_time_are_cancelled_too(cast: Cast) -> None:
+    _moved(cast, Meeting(START + DAY, START + DAY + HOUR))
+    row = row_of(cast, "training_rescheduled")
+    row.payload = row.payload | {"removed": [10**6, [10**6 + 1], "?", [None]]}
+    cast.session.flush()
+    made = letter(cast, row)
+    gone = days(Calendar.from_ical(made.cancelled or b""))
+    assert ["DTSTART" in day for day in gone] == [False, False]
 
 
 @pytest.mark.parametrize("key", ["training_rescheduled", "training_rescheduled_trainer"])
@@ -192,3 +207,42 @@ def test_what_people_type_stays_in_its_place(cast: Cast, typed: str, read_back: 
     assert event["location"] == read_back
     assert isinstance(event["attendee"], str)  # one, not a list
     assert event["attendee"].startswith("mailto:ben-")
+
+
+# --- zones ----------------------------------------------------------------------------------------
+
+
+def _rules(read: Calendar) -> list[tuple[datetime, timedelta, timedelta]]:
+    """(when the clocks of before show so, offset before, offset from then on), in order."""
+    (zone,) = read.walk("VTIMEZONE")
+    parts = [(r["dtstart"].dt, r["tzoffsetfrom"].td, r["tzoffsetto"].td) for r in zone.walk()[1:]]
+    return sorted(parts)
+
+
+def _as_a_program_reads(local: datetime, rules: list[Any]) -> datetime:
+    """RFC 5545: the last rule whose onset is not after the local time holds."""
+    offset = [to for onset, _from, to in rules if onset <= local][-1]
+    return (local - offset).replace(tzinfo=UTC)
+
+
+NIGHT = datetime(2026, 3, 28, 23, tzinfo=UTC)  # midnight in Amsterdam, before clocks go forward
+
+
+@pytest.mark.parametrize("zone", ["Europe/Amsterdam", "America/New_York", "Africa/Casablanca"])
+def test_times_are_read_as_meant_all_year_and_in_the_night_of_the_change(
+    cast: Cast, zone: str
+) -> None:
+    cast.practice.timezone = zone
+    read = calendar(cast, promised(cast, "enrolled"))
+    rules, here = _rules(read), ZoneInfo(zone)
+    year = [datetime(2026, 1, 1, 12, tzinfo=UTC) + n * DAY for n in range(365)]
+    for at in [*year, *(NIGHT + n * HOUR for n in range(6))]:
+        local = at.astimezone(here)
+        if local.replace(fold=1).utcoffset() == local.utcoffset():  # not the hour that comes twice
+            assert _as_a_program_reads(local.replace(tzinfo=None), rules) == at
+
+
+def test_spring_begins_at_two_by_the_clocks_of_winter(cast: Cast) -> None:
+    rules = _rules(calendar(cast, promised(cast, "enrolled")))
+    spring = [onset.isoformat() for onset, was, is_ in rules if is_ > was]
+    assert "2026-03-29T02:00:00" in spring

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from smtplib import SMTPRecipientsRefused
@@ -26,12 +23,12 @@ from app.extensions import db, unit, utcnow, write
 from app.models import Outbox, OutboxState, Practice, TrainingEnroll, User
 from app.services import enrolments
 from app.services.actors import LINK
+from tests import forks
 from tests.cast import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.delivery.post_office import (
     Clock,
     an_app,
     channel,
-    compose_plainly,
     count,
     drain,
     plain_letter,
@@ -41,26 +38,6 @@ from tests.delivery.post_office import (
 )
 from tests.races.runners import committed
 from tests.statements import count_statements
-
-
-@pytest.fixture
-def app(url: str) -> Iterator[Flask]:
-    app = an_app(url)
-    MEMORY.sent.clear()
-    with app.app_context():
-        yield app
-        db.session.remove()
-        db.engine.dispose()
-
-
-@pytest.fixture
-def plainly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "compose", compose_plainly)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 class Broken:
@@ -194,7 +171,6 @@ def test_what_is_no_longer_true_is_skipped_with_the_reason(
         {"to": "nobody"},
         {"to": "ada@example.org\r\nRCPT TO:<b@example.org>"},
         {"to": '"quoted"@example.org'},
-        {"sender": "@"},
         {"text": "half a pair: \ud800"},
         {"unsubscribe": "https://example.org/>\r\nX: y"},
     ],
@@ -231,7 +207,7 @@ def test_a_row_on_which_rendering_itself_fails_is_alone_to_blame(
     poor = row(ids[1])
     assert (poor.state, poor.attempts, poor.first_tried_at) == (OutboxState.PENDING, 1, NOON)
     assert poor.due_at > NOON
-    assert poor.last_error == "RuntimeError: a fault of ours"
+    assert poor.last_error == "RuntimeError"
 
 
 def test_nothing_leaves_about_what_was_rolled_back(app: Flask, clock: Clock) -> None:
@@ -441,6 +417,9 @@ def test_a_drain_waits_for_tokens(url: str) -> None:
 def test_beside_many_sent_rows_claims_use_the_indexes_of_open_ones(
     kind: str, clock: Clock, analysed: bool
 ) -> None:
+    if kind == "postgresql":  # a lent table has indexes as large as what was in it
+        with write(db.session):
+            db.session.execute(sa.text("TRUNCATE outbox CASCADE"))
     _many_sent(20_000)
     ids = promise(30) + promise(2, aggregate="ada")
     if analysed:
@@ -456,23 +435,25 @@ def test_beside_many_sent_rows_claims_use_the_indexes_of_open_ones(
 
 
 def _many_sent(number: int) -> None:
+    """The database counts them itself: one statement."""
+    numbers = sa.select(sa.literal(0).label("n")).cte(recursive=True)
+    numbers = numbers.union_all(sa.select(numbers.c.n + 1).where(numbers.c.n < number - 1))
+    n, before = numbers.c.n, sa.literal(NOON - DAY, Outbox.due_at.type)
+    sent = {
+        Outbox.uuid: "00000000-0000-0000-0000-0" + sa.cast(10**10 + n, sa.String),
+        Outbox.key: "old:" + sa.cast(n, sa.String),
+        Outbox.channel: sa.literal("email"),
+        Outbox.aggregate: "old/" + sa.cast(n % 500, sa.String),
+        Outbox.kind: sa.literal("enrolled"),
+        Outbox.payload: sa.literal({}, Outbox.payload.type),
+        Outbox.state: sa.literal("sent"),
+        Outbox.due_at: before,
+        Outbox.created_at: before,
+        Outbox.ended_at: before,
+    }
     with write(db.session):
-        sent = [
-            {
-                "uuid": f"{n:036}",
-                "key": f"old:{n}",
-                "channel": "email",
-                "aggregate": f"old/{n % 500}",
-                "kind": "enrolled",
-                "payload": {},
-                "state": "sent",
-                "due_at": NOON - DAY,
-                "created_at": NOON - DAY,
-                "ended_at": NOON - DAY,
-            }
-            for n in range(number)
-        ]
-        db.session.execute(sa.insert(Outbox), sent)
+        rows = sa.select(*sent.values())
+        db.session.execute(sa.insert(Outbox).from_select([c.key for c in sent], rows))
 
 
 def _explained(kind: str) -> str:
@@ -541,13 +522,7 @@ def test_a_worker_killed_between_sending_and_marking_costs_one_copy(
         cast.enrol_all("Ada", "Ben", "Cleo")
     db.session.remove()
     first, second = tmp_path / "first", tmp_path / "second"
-    died = subprocess.run(
-        [sys.executable, "-c", WORKER, url, first],
-        env=os.environ,
-        cwd=Path(__file__).parent.parent.parent,
-        timeout=60,
-        check=False,
-    )
+    died = forks.run(["-c", WORKER, url, first], env=dict(os.environ))
     assert died.returncode == -signal.SIGKILL
     assert (count("sent"), count("sending")) == (2, 4)
     posted = drain(Clock(utcnow() + LEASE + MINUTE), ToFiles(second))

@@ -19,7 +19,7 @@ from app.delivery.sandbox import (
     subject_line,
     variables,
 )
-from app.services.letter_facts import NAMES
+from app.services.letter_words import NAMES
 
 FACTS: dict[str, Any] = {
     "training_name": "Pottery",

@@ -14,10 +14,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.delivery import rendering
 from app.delivery.message import bounced_row
 from app.delivery.transports import Smtp
-from app.extensions import db
 from tests.cast import HOUR, MINUTE, NOON, SECOND
 from tests.delivery.post_office import (
     CLOSE,
@@ -25,9 +23,7 @@ from tests.delivery.post_office import (
     Sink,
     a_dripping_server,
     a_sink,
-    an_app,
     channel,
-    compose_plainly,
     count,
     drain,
     drain_until_quiet,
@@ -37,27 +33,6 @@ from tests.delivery.post_office import (
     states,
 )
 from tests.races.runners import committed
-
-
-@pytest.fixture
-def app(url: str) -> Iterator[Flask]:
-    app = an_app(url)
-    with app.app_context():
-        yield app
-        db.session.remove()
-        db.engine.dispose()
-
-
-@pytest.fixture
-def plainly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "compose", compose_plainly)
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    with a_sink() as sink:
-        yield sink
-
 
 pytestmark = pytest.mark.usefixtures("app", "plainly")
 

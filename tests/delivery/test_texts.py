@@ -12,7 +12,8 @@ from app.delivery import sandbox
 from app.delivery.calendar import STATUS
 from app.delivery.rendering import LETTERS, LINKS, languages, shipped
 from app.services import letters
-from app.services.letter_facts import NAMES, RULES
+from app.services.letter_rules import RULES
+from app.services.letter_words import NAMES
 
 PROMISE = ("_tell", "_tell_all", "_remind")
 

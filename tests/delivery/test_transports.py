@@ -6,6 +6,7 @@ import errno
 import smtplib
 import socket
 import ssl
+import threading
 from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -114,6 +115,7 @@ def test_reasons_name_nobody_and_are_one_line(words: str, kept: str) -> None:
         ({"mail_transport": "console"}, ToConsole),
         ({"mail_transport": "memory"}, ToMemory),
         ({"environment": "DEVELOPMENT"}, ToFiles),
+        ({"demo": True}, ToFiles),
         ({"environment": "DEVELOPMENT", "mail_transport": "console"}, ToConsole),
         ({"environment": "DEVELOPMENT", "mail_real_in_development": True}, Smtp),
     ],
@@ -141,6 +143,30 @@ def test_files_are_whole_sorted_by_promise_and_written_once(tmp_path: Path) -> N
         f"20260302T120000-{number:010d}-invited.eml" for number in (9, 10, 100)
     ]
     assert b"uuid-9" in found[0].read_bytes()
+
+
+def test_letters_in_files_are_for_the_owner_alone(tmp_path: Path) -> None:
+    """The links in them need no password (reliability SE17)."""
+    files = ToFiles(tmp_path / "folder")
+    with files.open() as connection:
+        connection.send(envelope(9))
+        (file,) = files.folder.iterdir()
+        file.with_name(f".{file.name}.{threading.get_ident()}").write_text("by one who died")
+        connection.send(envelope(9))
+    assert list(files.folder.iterdir()) == [file]
+    assert files.folder.stat().st_mode & 0o777 == 0o700
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("sender", ["office@localhost", "office@firm.local", "office@firm"])
+def test_our_own_address_need_be_known_to_our_own_server_only(sender: str) -> None:
+    assert envelope(sender=sender).sender == sender
+
+
+def test_made_up_readers_are_for_demos() -> None:
+    with pytest.raises(message.BadReader):
+        envelope(to="ada@demo.local")
+    assert envelope(given=settings(demo=True), to="ada@demo.local").to == "ada@demo.local"
 
 
 def test_the_console_shows_what_a_reader_sees(capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,6 +223,18 @@ def test_an_international_domain_is_written_as_dns_knows_it() -> None:
     assert envelope(to="ada@bücher.example").to == "ada@xn--bcher-kva.example"
 
 
+def test_days_that_are_no_more_go_in_a_file_beside_the_calendar() -> None:
+    """Not as a third way to show the letter: it is of another METHOD (RFC 5546)."""
+    both = read(envelope(calendar=b"BEGIN:VCALENDAR", cancelled=b"BEGIN:VCALENDAR"))
+    parts = {
+        part.get_param("method"): part.get_content_disposition()
+        for part in both.walk()
+        if part.get_content_type() == "text/calendar"
+    }
+    assert parts == {"REQUEST": None, "CANCEL": "attachment"}
+    assert both.get_content_type() == "multipart/mixed"
+
+
 def test_date_and_id_are_the_same_on_each_try() -> None:
     first, again = read(envelope()), read(envelope())
     assert first["Message-ID"] == again["Message-ID"] == "<uuid-7@mail.example.org>"
@@ -212,7 +250,17 @@ def test_date_and_id_are_the_same_on_each_try() -> None:
             {"mail_domain": None, "public_base_url": "https://t.example.org:8443/x"},
             "t.example.org",
         ),
-        ({"mail_domain": None}, "localhost"),
+        ({"mail_domain": None}, "localhost.localdomain"),
+        *(
+            ({"mail_domain": None, "public_base_url": f"http://{host}"}, domain)
+            for host, domain in (
+                ("127.0.0.1:8000", "localhost.localdomain"),
+                ("[::1]:8000", "localhost.localdomain"),
+                ("[::1", "localhost.localdomain"),
+                ("localhost:8000", "localhost"),
+            )
+        ),
+        ({"mail_domain": "büro.example"}, "xn--bro-hoa.example"),
     ],
 )
 def test_the_domain_of_our_mail(given: dict[str, Any], domain: str) -> None:

@@ -23,7 +23,7 @@ from app.models.engine import BadDatabaseUrl
 from app.ops.exits import explained, needs_database
 from app.services.refusals import NotFound, ReasonNeeded, Refusal
 from config import BadSettings, Settings
-from tests import databases
+from tests import databases, forks
 
 ROOT = Path(config.__file__).parent
 UPGRADE = "The database lacks tables or columns: run flask --app run_web db upgrade."
@@ -155,14 +155,18 @@ IMPORT, UPGRADE_IT = ("import", "students", __file__), ("db", "upgrade")
 
 
 def flask(
-    folder: Path, url: str, command: tuple[str, ...] = IMPORT
+    folder: Path, url: str, command: tuple[str, ...] = IMPORT, *, forked: bool = False
 ) -> subprocess.CompletedProcess[str]:
+    """`flask` in a process: the real one, or a fork that need not import."""
     ours = {name.upper() for name in Settings.model_fields}
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
-    environment = {"SQLALCHEMY_DATABASE_URI": url, "FLASK_SKIP_DOTENV": "1"}
+    environment = inherited | {"SQLALCHEMY_DATABASE_URI": url, "FLASK_SKIP_DOTENV": "1"}
+    args = ["-m", "flask", "--app", ROOT / "run_web.py", *command]
+    if forked:
+        return forks.run(args, env=environment, cwd=folder)
     return subprocess.run(
-        [sys.executable, "-m", "flask", "--app", ROOT / "run_web.py", *command],
-        env=inherited | environment,
+        [sys.executable, *args],
+        env=environment,
         cwd=folder,
         capture_output=True,
         text=True,
@@ -185,11 +189,18 @@ def flask(
 def test_from_a_shell_it_is_one_line_and_no_traceback(
     tmp_path: Path, url: str, code: int, sentence: str, command: tuple[str, ...]
 ) -> None:
-    done = flask(tmp_path, url, command)
+    done = flask(tmp_path, url, command, forked=True)
     assert (done.returncode, done.stdout) == (code, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(sentence)
     assert "hush" not in line
+
+
+def test_the_real_command_says_one_line_too(tmp_path: Path) -> None:
+    done = flask(tmp_path, "postgresql://nobody@127.0.0.1:1/x")
+    assert (done.returncode, done.stdout) == (5, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: The database cannot be reached: ")
 
 
 def test_from_any_folder_a_database_is_upgraded(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_long_list_is_cut_and_says_so(shell: Shell) -> None:
     done = shell("jobs", "list", "--limit", "2")
     assert len(done.stdout.splitlines()) == 3
     assert done.stderr == "jobs: 3, 2 shown: --limit 3 shows all.\n"
-    for bad in ("0", "-1", "many"):
+    for bad in ("0", "-1", "many", "1000001", "9" * 20):
         assert shell("jobs", "list", "--limit", bad).exit_code == 2
 
 
@@ -193,3 +193,25 @@ def test_a_job_that_is_not_there_ends_with_3(shell: Shell) -> None:
     for text in ("a\0b", "\udcff"):
         assert shell("jobs", "remove", "--yes", text).exit_code == 2
     assert shell.everything() == before
+
+
+def test_a_due_time_that_cannot_be_read_is_shown_and_can_be_removed(
+    shell: Shell, kind: str, tmp_path: Path
+) -> None:
+    shell.overdue("Ben")
+    odd = "a/b/PRODUCTION"
+    park(shell, odd, state=b'{"v": 1, "args": ["b", "a", "X"], "kwargs": {}}')
+    date = "0044-03-15 12:00:00+00 BC" if kind == "postgresql" else "garbage"
+    typed = sa.text("UPDATE apscheduler_jobs SET due = :due, last_error = NULL WHERE id = :id")
+    with shell.app.app_context(), write(db.session):
+        db.session.execute(typed, {"due": date, "id": odd})
+    done = shell("jobs", "list")
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith(odd))
+    assert (done.exit_code, "unreadable" in line) == (0, True)
+    assert "when it is due cannot be read" in line
+    (told,) = (j for j in json.loads(shell("jobs", "list", "--json").stdout) if j["id"] == odd)
+    assert (told["due"], told["error"]) == (None, "when it is due cannot be read")
+    assert shell("jobs", "export", "--out", str(tmp_path / "jobs.json")).exit_code == 0
+    assert shell("jobs", "renew").exit_code == 0
+    assert shell("jobs", "remove", odd).stdout == f"removed {odd}\n"
+    assert odd not in ids(shell)

@@ -68,7 +68,13 @@ def test_the_list_by_status_and_since(shell: Shell) -> None:
     assert len(shell("runs", "list", "--since", since).stdout.splitlines()) == 3
     assert "runs: 2, 1 shown" in shell("runs", "list", "--limit", "1").stderr
     assert (shell("runs", "list", "--status", "queued").stdout) == ""
-    bad = (["--status", "lost"], ["--since", "soon"], ["--since", ""], ["--limit", "0"])
+    bad = (
+        ["--status", "lost"],
+        ["--since", "soon"],
+        ["--since", ""],
+        ["--limit", "0"],
+        ["--limit", "9" * 20],
+    )
     for args in bad:
         assert shell("runs", "list", *args).exit_code == 2
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import subprocess
 import sys
@@ -15,13 +17,14 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from app.automation.execution import Line
+from app import create_app
+from app.automation.worker import Line
 from app.extensions import db, utcnow, write
-from app.models import AutomationClasses, AutomationSchedule, SchedulerEpoch, Setback
+from app.models import SchedulerEpoch, Setback
 from app.ops import scheduler_process
-from tests import databases
+from tests import databases, forks
 from tests.cast import NOON
-from tests.schedulers import ROOT, Running, environment
+from tests.schedulers import ROOT, Running, environment, plan_something
 
 SLOW = """
 import time
@@ -63,8 +66,8 @@ def start() -> Iterator[object]:
     """`start(env)`: a process that is killed at the end of the test at the latest."""
     running: list[Running] = []
 
-    def start(env: dict[str, str], script: str = "run_scheduler.py") -> Running:
-        running.append(Running(env, script))
+    def start(env: dict[str, str], script: str = "run_scheduler.py", **how: bool) -> Running:
+        running.append(Running(env, script, **how))
         return running[-1]
 
     yield start
@@ -79,10 +82,10 @@ def start() -> Iterator[object]:
 
 def refused(env: dict[str, str], seconds: float = 20) -> tuple[int, str]:
     """Exit code, and the last line of what it says."""
-    command = [sys.executable, "run_scheduler.py"]
-    done = subprocess.run(
-        command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=seconds
-    )
+    return told(forks.run(["run_scheduler.py"], env=env, timeout=seconds))
+
+
+def told(done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr.strip().splitlines()[-1]
 
@@ -97,7 +100,7 @@ def test_from_start_to_end(env: dict[str, str], start: object) -> None:
     assert "lock held, epoch 1" in said
     assert "planned 0 jobs from 0 schedules (0 paused)" in said
 
-    second = start(env)  # type: ignore[operator]
+    second = start(env, forked=True)  # type: ignore[operator]
     line = second.wait_for("Not started")
     assert f"pid {first.process.pid} " in line
     assert "since 20" in line
@@ -118,17 +121,7 @@ def test_from_start_to_end(env: dict[str, str], start: object) -> None:
 def slow(env: dict[str, str], url: str, tmp_path: Path) -> dict[str, str]:
     """With a schedule whose task takes three seconds and is due now."""
     (tmp_path / "slow_tasks.py").write_text(SLOW)
-    app = databases.app_on(url)
-    with app.app_context():
-        with write(db.session):
-            schedule = AutomationSchedule(
-                name="slow",
-                automation_class=AutomationClasses(class_name="Slow"),
-                interval=timedelta(0),
-                active_since=NOON - timedelta(days=1),
-            )
-            db.session.add(schedule)
-        db.engine.dispose()
+    plan_something(url, "slow", "Slow")
     return env | {"PYTHONPATH": str(tmp_path), "AUTOMATION_MODULES": "slow_tasks"}
 
 
@@ -144,7 +137,7 @@ def done(url: str) -> int:
 def test_asked_to_stop_it_finishes_what_it_does(
     slow: dict[str, str], url: str, start: object
 ) -> None:
-    running = start(slow)  # type: ignore[operator]
+    running = start(slow, forked=True)  # type: ignore[operator]
     running.wait_for("at it")
     assert running.stop(10) == 0
     assert "finishing 1 runs" in "\n".join(running.said)
@@ -155,7 +148,7 @@ def test_asked_to_stop_it_finishes_what_it_does(
 def test_asked_twice_it_stops_at_once_and_the_work_is_done_by_the_next(
     slow: dict[str, str], url: str, start: object
 ) -> None:
-    running = start(slow)  # type: ignore[operator]
+    running = start(slow, forked=True)  # type: ignore[operator]
     running.wait_for("at it")
     running.process.send_signal(signal.SIGTERM)
     running.wait_for("finishing")
@@ -184,7 +177,8 @@ def test_a_loop_that_hangs_ends_the_process(
 ) -> None:
     script = tmp_path / "hanging.py"
     script.write_text(HANGING)
-    running = start(env | {"PYTHONPATH": str(ROOT)}, str(script))  # type: ignore[operator]
+    own = env | {"PYTHONPATH": str(ROOT)}
+    running = start(own, str(script), forked=True)  # type: ignore[operator]
     running.wait_for("No pass for")
     assert running.process.wait(10) == 70
     assert "Thread" in "\n".join(running.said)  # where each of them stood
@@ -195,7 +189,8 @@ def test_a_dead_loop_is_a_silent_loop(env: dict[str, str], start: object, tmp_pa
     script = tmp_path / "dead.py"
     dying = HANGING.replace("time.sleep(60)", "(_ for _ in ()).throw(SystemExit)")
     script.write_text(dying)
-    running = start(env | {"PYTHONPATH": str(ROOT)}, str(script))  # type: ignore[operator]
+    own = env | {"PYTHONPATH": str(ROOT)}
+    running = start(own, str(script), forked=True)  # type: ignore[operator]
     running.wait_for("No pass for")
     assert running.process.wait(10) == 70
 
@@ -218,12 +213,35 @@ def test_a_dead_loop_is_a_silent_loop(env: dict[str, str], start: object, tmp_pa
         ({"SCHEDULER_LOCK_PORT": "abc"}, 2, "SCHEDULER_LOCK_PORT"),
         ({"AUTOMATION_MODULES": "no_such_module"}, 2, "AUTOMATION_MODULES names no_such_module"),
         ({"ENVIRONMENT": "TEST"}, 2, "ENVIRONMENT"),
+        ({"SCHEDULER_SHUTDOWN_GRACE_SECONDS": "inf"}, 2, "SCHEDULER_SHUTDOWN_GRACE_SECONDS"),
+        ({"PUBLIC_BASE_URL": "https://u:hush@x.example.org"}, 2, "PUBLIC_BASE_URL holds a user"),
+        ({"MAIL_SENDER": "nobody"}, 2, "MAIL_SENDER is no plain e-mail address"),
     ],
 )
 def test_it_says_in_a_sentence_why_it_does_not_start(
     env: dict[str, str], wrong: dict[str, str], code: int, said: str
 ) -> None:
     exit_code, sentence = refused(env | wrong)
+    assert said in sentence
+    assert exit_code == code
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+@pytest.mark.parametrize(
+    ("wrong", "code", "said"),
+    [
+        ({"SQLALCHEMY_DATABASE_URI": ""}, 2, "SQLALCHEMY_DATABASE_URI is not set"),
+        ({"SQLALCHEMY_DATABASE_URI": "postgresql://x@127.0.0.1:1/y"}, 5, "cannot be reached"),
+    ],
+)
+def test_the_real_command_says_so_too(
+    env: dict[str, str], wrong: dict[str, str], code: int, said: str
+) -> None:
+    command = [sys.executable, "run_scheduler.py"]
+    run = subprocess.run(
+        command, cwd=ROOT, env=env | wrong, capture_output=True, text=True, timeout=20
+    )
+    exit_code, sentence = told(run)
     assert said in sentence
     assert exit_code == code
 
@@ -279,3 +297,39 @@ def test_a_console_that_has_gone_stops_nothing(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(sys, "stdout", Gone())
     scheduler_process.say("ready")
+
+
+def test_what_a_task_says_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    scheduler_process.say("✗ chores (ValueError: a\nb \udce9 \x1b[2J)")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith("✗ chores (ValueError: a\\nb \\udce9 \\x1b[2J)")
+
+
+def test_a_console_that_knows_few_letters_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", few)
+    scheduler_process.say("✓ chores")
+    assert few.buffer.getvalue().endswith(b" \\u2713 chores\n")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_scheduler_has_a_connection_for_each_of_its_threads(url: str, kind: str) -> None:
+    given = {"sqlalchemy_database_uri": url, "web_threads": 1, "scheduler_threads": 9}
+    sizes = {}
+    for role in ("web", "scheduler"):
+        app = create_app(databases.GivenSettings(**given), role=role)
+        with app.app_context():
+            sizes[role] = db.engine.pool.size()  # type: ignore[attr-defined]
+            db.engine.dispose()
+    assert sizes["web"] < 9 + 6 <= sizes["scheduler"]
+
+
+def test_who_read_the_console_may_leave_and_nothing_is_tried_again_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        scheduler_process.say("ready")
+        gone.flush()  # as the interpreter does, which would then end with 120

@@ -26,7 +26,7 @@ from app.services import enrolments, invitations, sweep, trainings, transitions,
 from app.services.transitions import ALWAYS, Place
 from tests import databases
 
-PAUSE_SECONDS = 0.02  # between check and write: long enough for another to pass
+PAUSE_SECONDS = 0.05  # between check and write: long enough for another to pass
 
 
 def pause() -> None:
@@ -92,7 +92,7 @@ def pause_after_count() -> Iterator[None]:
         pause()
         return found
 
-    with patch.object(waitlist, "standing", slow):
+    with _counting(slow):
         yield
 
 
@@ -106,7 +106,14 @@ def two_counts(between: Callable[[], Any] = pause) -> Iterator[None]:
         enrolled = _count(session, training, ENROLLED)
         return replace(standing(session, training, now), taken=invited + enrolled)
 
-    with patch.object(waitlist, "standing", twice):
+    with _counting(twice):
+        yield
+
+
+@contextlib.contextmanager
+def _counting(how: Callable[..., Standing]) -> Iterator[None]:
+    """Whoever gives a place away counts like this."""
+    with patch.object(enrolments, "standing", how), patch.object(waitlist, "standing", how):
         yield
 
 

@@ -15,7 +15,7 @@ import multiprocessing
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -40,6 +40,7 @@ from tests.races import controls
 
 ANSWER_TIME = timedelta(milliseconds=150)
 PLACES = range(2, 9)  # capacities are drawn from these
+RUSH_SECONDS = 0.4  # at one training: some acts, so that several enrol at once
 
 
 @dataclass
@@ -130,12 +131,13 @@ def _one(
 # --- one process ---------------------------------------------------------------------------------
 
 
-def pound(url: str, seed: int, seconds: float, guarded: bool) -> Tally:
+def pound(url: str, seed: int, seconds: float, guarded: bool, rush: bool) -> Tally:
     """What one process does for so many seconds."""
     tally, dice = Tally(), random.Random(seed)
     with contextlib.ExitStack() as stack:
         if not guarded:
             stack.enter_context(controls.no_lock())
+        if rush or not guarded:
             stack.enter_context(controls.two_counts(between=long_pause))
         app = application(url, guarded)
         stack.enter_context(app.app_context())
@@ -144,9 +146,14 @@ def pound(url: str, seed: int, seconds: float, guarded: bool) -> Tally:
         db.session.remove()
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            _hit(tally, dice, dice.choice(targets))
+            _hit(tally, dice, _rushed_at(targets) if rush else dice.choice(targets))
         db.engine.dispose()
     return tally
+
+
+def _rushed_at(targets: Sequence[int]) -> int:
+    """The training at which all processes aim at this moment, each a little while."""
+    return targets[int(time.time() / RUSH_SECONDS) % len(targets)]
 
 
 def _hit(tally: Tally, dice: random.Random, training_id: int) -> None:
@@ -169,7 +176,8 @@ def _hit(tally: Tally, dice: random.Random, training_id: int) -> None:
 
 
 def long_pause() -> None:
-    time.sleep(0.1)  # most of an act, so that whoever acts at the same time falls into it
+    """Most of an act, so that whoever acts at the same time falls into it."""
+    time.sleep(0.1)
 
 
 def application(url: str, guarded: bool = True) -> Flask:
@@ -180,29 +188,34 @@ def application(url: str, guarded: bool = True) -> Flask:
 # --- all of them ---------------------------------------------------------------------------------
 
 
-def prepare(url: str, count: int, people: int) -> None:
-    """`count` trainings of five places and `people` who want them."""
+def prepare(url: str, count: int, people: int, places: int = 5) -> None:
+    """`count` trainings of so many places and `people` who want them."""
     app = application(url)
     with app.app_context():
         cast = Cast(db.session())
         cast.schedule.interval = ANSWER_TIME
         for n in range(count):
-            cast.training(f"Hammered {n}", places=5, start=utcnow() + timedelta(days=30))
+            cast.training(f"Hammered {n}", places=places, start=utcnow() + timedelta(days=30))
         for n in range(people):
             cast.student(f"Student {n}")
         db.session.commit()
         db.engine.dispose()
 
 
-def swing(url: str, processes: int, seconds: float, *, guarded: bool = True) -> Tally:
-    """Let `processes` pound for `seconds` at what `prepare` made."""
+def swing(
+    url: str, processes: int, seconds: float, *, guarded: bool = True, rush: bool = False
+) -> Tally:
+    """Let `processes` pound for `seconds` at what `prepare` made.
+
+    In a `rush` all are at one training at a time, and pause between counting and taking.
+    """
     if not guarded:
         controls.drop_last_lines(url)
     context = multiprocessing.get_context("forkserver")  # the imports are paid for once
     context.set_forkserver_preload([__spec__.name if __spec__ else __name__])
     whole = Tally()
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        hits = [pool.submit(pound, url, seed, seconds, guarded) for seed in range(processes)]
+        hits = [pool.submit(pound, url, seed, seconds, guarded, rush) for seed in range(processes)]
         for hit in hits:
             whole.add(hit.result())
     return whole

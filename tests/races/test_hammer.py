@@ -7,6 +7,7 @@ import pytest
 from tests.races import hammer
 
 SECONDS, PROCESSES = 4, 4
+RUSH = {"count": 30, "people": 12, "places": 1}  # trainings enough to find one that is empty
 
 
 def test_nothing_breaks_under_the_hammer(url: str) -> None:
@@ -18,14 +19,23 @@ def test_nothing_breaks_under_the_hammer(url: str) -> None:
     assert tally.longest < 10
 
 
-def test_without_the_lock_the_hammer_oversells(url: str) -> None:
-    hammer.prepare(url, count=1, people=12)  # few, so that someone often finds an empty line
+def test_nothing_breaks_in_a_rush(url: str) -> None:
+    """Everything as in the control, but with the lock."""
+    hammer.prepare(url, **RUSH)
+    tally = hammer.swing(url, PROCESSES, seconds=2, rush=True)
+    assert (tally.errors, tally.locked, tally.busy) == ([], 0, 0)
+    assert hammer.findings(url) == []
+    assert tally.acts["enrol"] > 1
+
+
+def test_without_the_lock_a_rush_oversells(url: str) -> None:
+    hammer.prepare(url, **RUSH)
     assert any("I1" in without_the_lock(url) for _ in range(15))
 
 
 def without_the_lock(url: str) -> set[str]:
     """What is broken after two seconds more."""
-    hammer.swing(url, PROCESSES, seconds=2, guarded=False)
+    hammer.swing(url, PROCESSES, seconds=2, guarded=False, rush=True)
     return {violation.rule for violation in hammer.findings(url)}
 
 

@@ -9,8 +9,10 @@ import pytest
 from flask_babel import force_locale
 
 from app.models import Outbox
-from app.services import letter_facts
-from app.services.letter_facts import Facts, duration, gather, instant, plain, variables, zone_of
+from app.services.letter_facts import Facts, plain
+from app.services.letter_reading import TELLS_HOW, gather
+from app.services.letter_rules import RULES
+from app.services.letter_words import duration, instant, variables, zone_of
 from tests.cast import DAY, HOUR, MINUTE, NOON, START, Cast
 from tests.delivery.scenes import by_hand, promised, row_of
 from tests.statements import count_statements
@@ -65,8 +67,8 @@ def test_words_are_those_of_the_language_in_force(cast: Cast) -> None:
     ("length", "said"),
     [
         (2 * DAY, "2 days"),
-        (DAY + 3 * HOUR + 59 * MINUTE, "1 day 3 hours"),
-        (HOUR + MINUTE, "1 hour 1 minute"),
+        (DAY + 3 * HOUR + 59 * MINUTE, "1 day and 3 hours"),
+        (HOUR + MINUTE, "1 hour and 1 minute"),
         (45 * MINUTE, "45 minutes"),
         (2 * HOUR, "2 hours"),
         (timedelta(seconds=59), "less than a minute"),
@@ -108,7 +110,7 @@ def test_all_variables_are_plain_values(cast: Cast) -> None:
     assert told["practice_name"] == "Clay & Co"
     assert told["deadline"] == "Wed 4 March 2026, 13:00 (Amsterdam)"
     assert told["answer_time"] == "2 days"
-    assert told["time_left"] == "1 day 23 hours"
+    assert told["time_left"] == "1 day and 23 hours"
     assert told["events"] == [
         {
             "when": "Wed 1 April 2026, 14:00 – 17:00 (Amsterdam)",
@@ -178,6 +180,6 @@ def test_nothing_is_locked(cast: Cast) -> None:
 
 
 def test_every_rule_is_about_a_letter_that_someone_gets() -> None:
-    for key in letter_facts.RULES:
+    for key in RULES:
         assert key == key.lower()
-    assert set(letter_facts.TELLS_WHO) <= set(letter_facts.RULES)
+    assert set(TELLS_HOW) <= set(RULES)

@@ -20,6 +20,8 @@ from app.models import (
 from app.models.rules import Environment, Rules
 from app.services import deadline_changes, post, waitlist
 from app.services.actors import CONSOLE, Actor
+from app.services.letter_facts import Facts
+from app.services.letter_reading import gather
 from app.services.post import NotBounced, NotDroppable, NotResendable, NotRetryable
 from app.services.refusals import NotFound, ReasonNeeded
 from app.services.sweep import sweep_training, trainings_to_sweep
@@ -215,8 +217,8 @@ def _office(cast: Cast, name: str) -> None:
     cast.session.flush()
 
 
-def _give_up(cast: Cast, row: Outbox, now: datetime = LATER) -> bool:
-    done = post.give_up(cast.session, row.id, "mine", "550 no such user", now)
+def _give_up(cast: Cast, row: Outbox, now: datetime = LATER, *, refused: bool = False) -> bool:
+    done = post.give_up(cast.session, row.id, "mine", "550 no such user", now, refused=refused)
     cast.session.flush()
     cast.session.expire_all()
     return done
@@ -250,12 +252,22 @@ def test_a_trainer_who_is_office_hears_it_once(cast: Cast) -> None:
 def test_on_bounce_release_gives_the_place_to_the_next(cast: Cast) -> None:
     cast.practice.on_bounce = OnBounce.RELEASE
     row = invitation(cast, state=SENDING, claim="mine")
-    _give_up(cast, row)
+    _give_up(cast, row, refused=True)
     assert cast.statuses(cast.row("Ben"), cast.row("Cleo")) == [
         "waitlist-invite-expired",
         "waitlist-invited",
     ]
     assert cast.last_event("expired").reason == "bounced"
+
+
+def test_for_a_fault_of_ours_nobody_loses_the_place(cast: Cast) -> None:
+    cast.practice.on_bounce = OnBounce.RELEASE
+    row = invitation(cast, state=SENDING, claim="mine")
+    since = cast.last_letter()
+    _give_up(cast, row)
+    ben = cast.row("Ben")
+    assert (ben.status, ben.invite_undelivered_at) == ("waitlist-invited", LATER)
+    assert cast.letters(since) == [("undelivered_trainer", "Tess")]
 
 
 def test_whose_claim_was_lost_gives_nothing_up(cast: Cast) -> None:
@@ -335,6 +347,35 @@ def test_any_letter_of_a_student_that_bounces_tells_the_trainers(cast: Cast) -> 
     assert _bounce(cast, row)
     assert cast.letters(since) == [("undelivered_trainer", "Tess")]
     assert cast.row("Ben").invite_undelivered_at is None  # it spoke of no invitation
+
+
+@pytest.mark.parametrize(
+    ("status", "which"),
+    [
+        ("enrolled", "enrolled"),
+        ("waitlist", "waitlisted"),
+        ("waitlist-declined", "declined"),
+        ("waitlist-invite-expired", "expired"),
+        ("waitlist-invite-expired", "invited"),
+        ("derolled", "left_waitlist"),
+    ],
+)
+def test_whatever_bounces_the_trainers_are_told_and_the_letter_is_true(
+    cast: Cast, status: str, which: str
+) -> None:
+    cast.in_status(status)
+    mine = sa.select(Outbox).where(Outbox.kind == which, Outbox.enrolment_id == cast.row("Ben").id)
+    row = cast.session.scalars(mine.order_by(Outbox.id.desc())).first()
+    assert row is not None
+    row.state, row.ended_at = SENT, NOON
+    cast.session.flush()
+    since = cast.last_letter()
+    assert _bounce(cast, row)
+    assert cast.letters(since) == [("undelivered_trainer", "Tess")]
+    told = letter(cast, "undelivered_trainer")
+    facts = gather(cast.session, [told], LATER)[told.id]
+    assert isinstance(facts, Facts), facts
+    assert facts.invitation == ("ended" if which == "invited" else "")
 
 
 @pytest.mark.parametrize("state", [PENDING, DEAD, SKIPPED])

@@ -31,7 +31,7 @@ def deactivate(cast: Cast, name: str) -> None:
 
 def unsent_to(cast: Cast, user_id: int) -> list[str]:
     """The letters still to be sent to someone."""
-    mine = sa.select(Outbox.kind).where(Outbox.user_id == user_id)
+    mine = sa.select(Outbox.kind).where(Outbox.user_id == user_id).order_by(Outbox.id)
     return list(cast.session.scalars(mine.where(Outbox.state == OutboxState.PENDING)))
 
 

@@ -607,7 +607,8 @@ def test_a_removed_day_is_named_in_the_letter(cast: Cast) -> None:
     reschedule(cast, meeting(START, first_event(cast)), meeting(START + DAY))
     second = int(cast.pottery.events[1].id)
     reschedule(cast, meeting(START, first_event(cast)))
-    assert payload(cast, "training_rescheduled", ada)["removed"] == [second]
+    gone = [second, (START + DAY).isoformat(), (START + DAY + 3 * HOUR).isoformat()]
+    assert payload(cast, "training_rescheduled", ada)["removed"] == [gone]
 
 
 def test_a_removed_day_is_still_cancelled_when_its_letter_is_superseded(cast: Cast) -> None:
@@ -616,7 +617,24 @@ def test_a_removed_day_is_still_cancelled_when_its_letter_is_superseded(cast: Ca
     second = int(cast.pottery.events[1].id)
     reschedule(cast, meeting(START, first_event(cast)))
     reschedule(cast, meeting(START + HOUR, first_event(cast)))
-    assert payload(cast, "training_rescheduled", ada)["removed"] == [second]
+    removed = payload(cast, "training_rescheduled", ada)["removed"]
+    assert [day[0] for day in removed] == [second]
+
+
+def test_days_removed_before_their_times_were_kept_are_cancelled_too(cast: Cast) -> None:
+    ada = cast.enrol("Ada")
+    cast.add(
+        EnrolmentHistory(
+            training_id=cast.pottery.id,
+            seq=0,
+            at=NOON,
+            actor="system",
+            event="rescheduled",
+            data={"removed": [10**6]},
+        )
+    )
+    reschedule(cast, meeting(START + HOUR, first_event(cast)))
+    assert payload(cast, "training_rescheduled", ada)["removed"] == [[10**6]]
 
 
 def test_an_unsent_letter_is_superseded_by_the_next(

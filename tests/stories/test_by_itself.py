@@ -17,15 +17,22 @@ import sqlalchemy as sa
 from flask import Flask
 
 from app.extensions import db, utcnow, write
-from app.models import EnrolmentStatus, Job, Outbox, OutboxState, TrainingEnroll
+from app.models import (
+    AutomationSchedule,
+    EnrolmentStatus,
+    Job,
+    Outbox,
+    OutboxState,
+    TrainingEnroll,
+)
 from app.ops import invariants
-from app.services import waitlist
+from app.services import enrolments, waitlist
 from app.services.actors import LINK
-from tests.cast import Cast
-from tests.schedulers import ROOT, Running, a_scheduler, environment
+from tests.cast import NOON, Cast
+from tests.schedulers import ROOT, a_scheduler, environment
 from tests.sink import Sink
 
-ANSWER = timedelta(seconds=5)
+ANSWER = timedelta(seconds=4)
 IN_TIME = 5.0  # seconds after the deadline, letters on the wire
 WITHOUT_SWEEP = """
 import sys
@@ -40,15 +47,28 @@ sys.exit(run_scheduler.main())
 
 @dataclass
 class Scene:
-    """Ben holds the invitation to Pottery's one place, Cleo waits, Tess teaches."""
+    """Ada has Pottery's one place, Ben and Cleo wait, Tess teaches."""
 
     app: Flask
     sink: Sink
     env: dict[str, str]
-    deadline: datetime
+    ada: int  # her enrolment
     ben: str
     cleo: str
     tess: str
+    deadline: datetime = NOON
+
+    def offer(self) -> None:
+        """Ada leaves: from now on Ben has `ANSWER` to take her place. Who comes next has days."""
+        with self.app.app_context(), write(db.session):
+            session, now = db.session(), utcnow()
+            schedule = session.scalars(sa.select(AutomationSchedule)).one()
+            schedule.interval = ANSWER
+            enrolments.deroll(session, session.get_one(TrainingEnroll, self.ada), LINK, now)
+            schedule.interval = timedelta(days=2)
+            told = {"state": OutboxState.SENT, "ended_at": now}
+            session.execute(sa.update(Outbox).values(told))  # how they came here
+        self.deadline = now + ANSWER
 
     def all_told(self) -> float:
         """Seconds after the deadline when the last of the four letters came."""
@@ -75,29 +95,28 @@ def scene(app: Flask, url: str) -> Iterator[Scene]:
     with Sink() as sink:
         with app.app_context(), write(db.session):
             cast = Cast(db.session())
-            cast.schedule.interval = ANSWER
             now = utcnow()
             cast.pottery = cast.training("Pottery", 1, now + timedelta(days=30))
             ada, _, _ = (cast.enrol(who, now) for who in ("Ada", "Ben", "Cleo"))
-            cast.leave(ada, now)  # the place is offered to Ben
-            ben, cleo = (cast.student(who).user.email for who in ("Ben", "Cleo"))
-            cast.schedule.interval = timedelta(days=2)  # Cleo will have time
             told = {"state": OutboxState.SENT, "ended_at": now}
-            db.session.execute(sa.update(Outbox).values(told))  # how they came here
-            tess = cast.tess.user.email
+            db.session.execute(sa.update(Outbox).values(told))
+            ben, cleo = (cast.student(who).user.email for who in ("Ben", "Cleo"))
+            tess, ada_id = cast.tess.user.email, ada.id
         env = environment(url, SMTP_PORT=str(sink.port), PYTHONPATH=str(ROOT))
-        yield Scene(app, sink, env, now + ANSWER, ben, cleo, tess)
+        yield Scene(app, sink, env, ada_id, ben, cleo, tess)
 
 
 def test_job_and_sweep_together_do_it_once(scene: Scene) -> None:
-    with a_scheduler(scene.env) as running:
+    with a_scheduler(scene.env, forked=True) as running:
+        scene.offer()
         assert scene.all_told() < IN_TIME
         assert running.stop() == 0
     scene.check()
 
 
 def test_the_sweep_does_it_when_every_job_is_lost(scene: Scene) -> None:
-    with a_scheduler(scene.env) as running:
+    with a_scheduler(scene.env, forked=True) as running:
+        scene.offer()
         with scene.app.app_context(), write(db.session):
             assert db.session.query(Job).delete() == 1
         assert scene.all_told() < IN_TIME
@@ -108,15 +127,16 @@ def test_the_sweep_does_it_when_every_job_is_lost(scene: Scene) -> None:
 def test_the_job_does_it_without_a_sweep(scene: Scene, tmp_path: Path) -> None:
     script = tmp_path / "without_sweep.py"
     script.write_text(WITHOUT_SWEEP)
-    running = Running(scene.env, str(script))
-    running.wait_for("ready")
-    assert scene.all_told() < IN_TIME
-    assert running.stop() == 0
+    with a_scheduler(scene.env, str(script), forked=True) as running:
+        scene.offer()
+        assert scene.all_told() < IN_TIME
+        assert running.stop() == 0
     assert any("waitlist_invitation_expiry ended 1, invited 1" in line for line in running.said)
     scene.check()
 
 
 def test_what_ran_out_while_nobody_ran_is_done_at_the_start(scene: Scene) -> None:
+    scene.offer()
     time.sleep(max(0.0, (scene.deadline - utcnow()).total_seconds()))
     with a_scheduler(scene.env) as running:
         ready = utcnow()
@@ -128,7 +148,8 @@ def test_what_ran_out_while_nobody_ran_is_done_at_the_start(scene: Scene) -> Non
 
 
 def test_an_answer_in_time_is_left_alone(scene: Scene) -> None:
-    with a_scheduler(scene.env) as running:
+    with a_scheduler(scene.env, forked=True) as running:
+        scene.offer()
         with scene.app.app_context(), write(db.session):
             invited = sa.select(TrainingEnroll).where(
                 TrainingEnroll.status == EnrolmentStatus.INVITED

@@ -7,6 +7,8 @@ import sqlalchemy as sa
 
 from app.models import Outbox, UserSettings
 from app.services import letters
+from app.services.letter_facts import Untrue
+from app.services.letter_reading import gather
 from app.services.occurrence import Occurrence
 from app.web import invitations
 from tests.cast import NOON, START, Cast
@@ -91,8 +93,6 @@ def test_one_click_on_what_is_no_link_is_gone(client: Client, cast: Cast, path: 
 def test_a_reminder_that_was_promised_before_is_not_sent_any_more(
     client: Client, cast: Cast, path: str
 ) -> None:
-    from app.services import letter_facts
-
     reminded(cast, "Ben")
     client.post(path, data=ONE_CLICK)
     row = cast.session.scalars(
@@ -100,6 +100,4 @@ def test_a_reminder_that_was_promised_before_is_not_sent_any_more(
             Outbox.kind == "reminder_student", Outbox.enrolment_id == cast.row("Ben").id
         )
     ).one()
-    assert letter_facts.gather(cast.session, [row], NOON)[row.id] == letter_facts.Untrue(
-        "opted out"
-    )
+    assert gather(cast.session, [row], NOON)[row.id] == Untrue("opted out")

@@ -59,7 +59,7 @@ class TrainingTask(BaseAutomationTask):
         left_out: LeftOut | None = None,
     ) -> dict[str, Occurrence]:
         """As of every task, by one SELECT."""
-        return occurrences.of_trainings(session, automation, cls.anchor, now, items)
+        return occurrences.of_trainings(session, automation, cls.anchor, now, items, left_out)
 
 
 class ReminderTask(TrainingTask):

@@ -1,0 +1,109 @@
+"""Which letters are still true when they are about to be sent (reliability OB4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from app.models.enrolment import (
+    DECLINED,
+    DEROLLED,
+    ENROLLED,
+    EXPIRED,
+    INVITED,
+    OPEN,
+    WAITLIST,
+    EnrolmentStatus,
+)
+from app.services import account_letters
+from app.services.letter_facts import UNDELIVERED, Facts
+
+Rule = Callable[[Facts, datetime], str | None]  # why it is no longer true
+
+
+def _in(*statuses: EnrolmentStatus) -> Rule:
+    """The enrolment is in one of these statuses."""
+
+    def rule(facts: Facts, _now: datetime) -> str | None:
+        seat = facts.seat
+        if seat is None:
+            return "the enrolment is gone"
+        return None if seat.status in statuses else f"now {seat.status}"
+
+    return rule
+
+
+def _same_invitation(facts: Facts, _now: datetime) -> str | None:
+    newer = facts.seat is not None and facts.row.invite_no not in (None, facts.seat.invite_no)
+    return "there is a newer invitation" if newer else None
+
+
+def _in_time(facts: Facts, now: datetime) -> str | None:
+    deadline = facts.seat.deadline if facts.seat else None
+    return "the deadline has passed" if deadline is not None and deadline <= now else None
+
+
+def _ahead(facts: Facts, now: datetime) -> str | None:
+    if facts.row.payload.get("event") is not None and facts.event is None:
+        return "that meeting is gone"
+    return "it has started" if facts.begins is None or facts.begins <= now else None
+
+
+def _takes_place(facts: Facts, _now: datetime) -> str | None:
+    return "the training is cancelled" if facts.course.cancelled_at else None
+
+
+OPEN_INVITATION: tuple[Rule, ...] = (_in(INVITED), _same_invitation, _in_time)
+
+# Every letter we write, and what must be true when it goes out. What trainers are told of happened,
+# whatever came after; only what lies ahead can become untrue.
+RULES: dict[str, tuple[Rule, ...]] = {
+    "enrolled": (_in(ENROLLED),),
+    "waitlisted": (_in(WAITLIST),),
+    "invited": OPEN_INVITATION,
+    "invite_reminder": OPEN_INVITATION,
+    "accepted": (_in(ENROLLED),),
+    "declined": (_in(DECLINED), _same_invitation),
+    "expired": (_in(EXPIRED, WAITLIST), _same_invitation),  # it may go back on the list (WI7)
+    "invitation_withdrawn": (_in(WAITLIST), _same_invitation),
+    "deadline_changed": OPEN_INVITATION,
+    "derolled": (_in(DEROLLED),),
+    "left_waitlist": (_in(DEROLLED),),
+    "training_rescheduled": (_in(*OPEN), _takes_place),
+    "training_cancelled": (),
+    "reminder_student": (_in(ENROLLED), _takes_place, _ahead),
+    "enrolled_trainer": (),
+    "waitlisted_trainer": (),
+    "invited_trainer": (),
+    "accepted_trainer": (),
+    "declined_trainer": (),
+    "expired_trainer": (),
+    "derolled_trainer": (),
+    "left_waitlist_trainer": (),
+    "training_rescheduled_trainer": (_takes_place,),
+    "training_cancelled_trainer": (),
+    "reminder_trainer": (_takes_place, _ahead),
+    UNDELIVERED: (),  # whatever became of the enrolment, that student cannot be told
+} | dict.fromkeys(account_letters.KINDS, ())
+TO_THE_OFFICE_TOO = (UNDELIVERED,)  # whose readers need not teach
+ONE_CAN_DO_WITHOUT = ("reminder_student",)  # and each says how (people PS10)
+
+
+def objections(facts: Facts, now: datetime, *, teaches: bool, office: bool) -> Iterator[str]:
+    """Why this letter is not to be sent any more; nothing: it is as true as it was.
+
+    `teaches`, `office`: what the reader is to this training now; a deactivated account is neither.
+    """
+    reader, kind = facts.reader, facts.row.kind
+    if reader.erased_at:
+        yield "erased"
+    if reader.undeliverable_at:
+        yield "undeliverable"
+    if not reader.wants_mail or (kind in ONE_CAN_DO_WITHOUT and not reader.wants_reminders):
+        yield "opted out"
+    if facts.to_trainer:
+        if not reader.active:
+            yield "inactive account"
+        if not (teaches or (office and kind in TO_THE_OFFICE_TOO)):
+            yield "no longer teaches this"
+    yield from (why for rule in RULES.get(kind, ()) if (why := rule(facts, now)))

@@ -1,0 +1,174 @@
+"""A letter's facts in the words of its reader's language, in the zone of the practice (WM3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask_babel import format_datetime
+from flask_babel import gettext as _
+from flask_babel import ngettext as _n
+
+from app.models.enrolment import INVITED
+from app.services.letter_facts import Day, Facts, Person, as_instant, plain
+
+REMINDERS = ("reminder_student", "reminder_trainer")
+DATE, TIME = "EEE d MMMM y", "HH:mm"
+
+# Every variable of every letter (WM3); a text that names another is refused.
+NAMES = frozenset(
+    {
+        "recipient_name",
+        "student_name",
+        "training_name",
+        "type_name",
+        "practice_name",
+        "events",
+        "deadline",
+        "answer_time",
+        "time_left",
+        "place",
+        "waiting",
+        "reason",
+        "policy_text",
+        "actor_name",
+        "attendees",
+        "links",
+        "invitation",  # what became of it: open, ended
+        "ended_by",  # who ended it, if neither student nor clock: staff, undelivered
+        "next_invited",  # whether the place went to the next in line at once
+    }
+)
+
+
+def variables(facts: Facts, links: dict[str, str], now: datetime) -> dict[str, Any]:
+    """The letter's variables as plain values, in the locale that is in force (WM3)."""
+    seat, zone = facts.seat, zone_of(facts.course.zone)
+    deadline = _deadline_told(facts, now)
+    ends = deadline or as_instant(facts.row.payload.get("until"))  # or a link stops working
+    student = facts.student
+    return {
+        "recipient_name": plain(facts.reader.first_name or facts.reader.last_name),
+        "student_name": student_name(student),
+        "training_name": plain(facts.course.name),
+        "type_name": plain(facts.course.type_name or ""),
+        "practice_name": plain(facts.course.practice_name),
+        "events": [_event(day, zone) for day in _days_told(facts)],
+        "deadline": instant(deadline, zone) if deadline else "",
+        "answer_time": duration(deadline - seat.invite_date)
+        if deadline and seat and seat.invite_date
+        else "",
+        "time_left": duration(ends - now) if ends and ends > now else "",
+        "place": facts.place or "",
+        "waiting": facts.waiting or "",
+        "reason": plain(str(facts.row.payload.get("reason") or facts.note)),
+        "policy_text": plain(str(facts.row.payload.get("policy_text") or "")),
+        "actor_name": facts.actor_name,
+        "attendees": [
+            {"number": n, "name": student_name(person)}
+            for n, person in enumerate(facts.attendees, start=1)
+        ],
+        "links": links,
+        "invitation": facts.invitation,
+        "ended_by": facts.ended_by,
+        "next_invited": facts.told is not None and facts.told.filled,
+    }
+
+
+def student_name(person: Person | None) -> str:
+    """Name or else address; who was erased has neither."""
+    if person is None or person.erased_at:
+        return str(_("Former student"))
+    return person.fullname or plain(person.email)
+
+
+def _deadline_told(facts: Facts, now: datetime) -> datetime | None:
+    """The deadline of the invitation that the letter is about, not of a later one.
+
+    An invitation that has ended had a deadline only if it came to that.
+    """
+    seat = facts.seat
+    if seat is None or seat.deadline is None or facts.invite_no != seat.invite_no:
+        return None
+    return seat.deadline if seat.status is INVITED or seat.deadline <= now else None
+
+
+def _days_told(facts: Facts) -> Sequence[Day]:
+    """All days, but of a reminder those that it reminds of: what is over is no news."""
+    if facts.event is not None:
+        return (facts.event,)
+    if facts.row.kind not in REMINDERS or facts.begins is None:
+        return facts.days
+    return [day for day in facts.days if day.start >= facts.begins]
+
+
+def _event(day: Day, zone: ZoneInfo) -> dict[str, str]:
+    start, end = day.start.astimezone(zone), day.end.astimezone(zone)
+    one_day = start.date() == end.date()
+    until = clock_time(end) if one_day else instant(day.end, zone)
+    return {
+        "when": f"{date_of(start)}, {clock_time(start)} – {clock_time(end)} ({zone_name(start)})"
+        if one_day
+        else f"{instant(day.start, zone)} – {instant(day.end, zone)}",
+        "start": instant(day.start, zone),
+        "end": until,
+        "starts_at": start.isoformat(),
+        "ends_at": end.isoformat(),
+        "zone": zone_name(start),
+        "location": plain(day.location),
+        "address": plain(day.address),
+        "where": ", ".join(part for part in (plain(day.location), plain(day.address)) if part),
+    }
+
+
+def instant(at: datetime, zone: ZoneInfo) -> str:
+    """In full, zone in words: `Tue 3 March 2026, 14:30 (Amsterdam)` (people PG7)."""
+    local = at.astimezone(zone)
+    return f"{date_of(local)}, {clock_time(local)} ({zone_name(local)})"
+
+
+def date_of(local: datetime) -> str:
+    """`Tue 3 March 2026`."""
+    return str(format_datetime(local, DATE, rebase=False))
+
+
+def clock_time(local: datetime) -> str:
+    """`14:30`."""
+    return str(format_datetime(local, TIME, rebase=False))
+
+
+def zone_name(local: datetime) -> str:
+    """`Amsterdam`; in the hour that comes twice in autumn `Amsterdam, UTC+02:00`."""
+    name = str(local.tzinfo).rpartition("/")[2].replace("_", " ")
+    other = local.replace(fold=1 - local.fold)
+    if other.utcoffset() == local.utcoffset():
+        return name
+    return f"{name}, UTC{local.strftime('%z')[:3]}:{local.strftime('%z')[3:]}"
+
+
+@cache
+def zone_of(name: str) -> ZoneInfo:
+    """The zone of that name; UTC for one that this machine does not know."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def duration(length: timedelta) -> str:
+    """Its two largest parts, rounded down: `2 days`, `1 day and 3 hours`."""
+    minutes = max(int(length.total_seconds()) // 60, 0)
+    days, hours = divmod(minutes // 60, 24)
+    minutes %= 60
+    parts = [
+        (_n("%(num)s day", "%(num)s days", days), days),
+        (_n("%(num)s hour", "%(num)s hours", hours), hours),
+        (_n("%(num)s minute", "%(num)s minutes", minutes), minutes if not days else 0),
+    ]
+    said = [str(words) for words, count in parts if count]
+    if len(said) == 2:
+        return str(_("%(more)s and %(less)s", more=said[0], less=said[1]))
+    return said[0] if said else str(_("less than a minute"))
