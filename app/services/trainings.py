@@ -338,7 +338,7 @@ def set_cutoff(
         raise TrainingClosed
     data = {"from": _length(training.invite_cutoff), "to": _length(cutoff)}
     training.invite_cutoff = cutoff
-    session.flush()
+    session.flush()  # the standing below is counted in the database
     history.note_training(session, training, "cutoff", actor, now, data=data)
     stand = standing(session, training, now)
     deadline_changes.cut_to_hard_stop(session, stand, actor, tell=True)
