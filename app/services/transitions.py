@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.util import identity_key
 
 from app.models.automation import AutomationRun, RunStatus
@@ -140,10 +141,13 @@ def move(
     """
     statement, values = _guarded(type(row), "one", from_, to, where, changes)
     values |= {"moving": row.id, **(given or {})}
-    moved = session.scalars(statement, values).one_or_none()
+    moved = send(session, statement, values).mappings().one_or_none()
     if moved is None:
         session.refresh(row)
-    return moved is not None
+        return False
+    for name, value in moved.items():
+        set_committed_value(row, name, value)
+    return True
 
 
 def move_many(
@@ -159,7 +163,7 @@ def move_many(
     if not ids:
         return []
     statement, values = _guarded(TrainingEnroll, "many", from_, to, where, changes)
-    rows = session.execute(statement, values | {"moving": list(ids)})
+    rows = send(session, statement, values | {"moving": list(ids)})
     moved = {row.id: Place(*row) for row in rows}
     forget(session, moved)
     return [moved[id_] for id_ in ids if id_ in moved]
@@ -179,7 +183,7 @@ def move_runs(
     if not ids:
         return {}
     statement, values = _guarded(AutomationRun, "many", from_, to, where, changes)
-    rows = session.execute(statement, values | {"moving": list(ids), **(given or {})})
+    rows = send(session, statement, values | {"moving": list(ids), **(given or {})})
     return {row.id: row.attempt for row in rows}
 
 
@@ -243,14 +247,13 @@ def _compose(
     if "version" in columns:
         new["version"] = model.version + 1
     guarded = (
-        sa.update(model)
+        sa.update(model.__table__)
         .where(which, model.status.in_(froms), where)
         .values(status=to, **new, **dict(made))
-        .execution_options(synchronize_session=False, dml_strategy="orm")
     )
     if how_many == "count":
         return guarded
     if many:
         returned = PLACE if model is TrainingEnroll else (model.id, model.attempt)
         return guarded.returning(*returned)
-    return guarded.returning(model).execution_options(populate_existing=True)
+    return guarded.returning(*columns)

@@ -28,7 +28,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
 from app.models.automation import AutomationSchedule
-from app.models.bulk import among
+from app.models.bulk import among, send
 from app.models.enrolment import (
     DECLINED,
     ENROLLED,
@@ -223,7 +223,7 @@ def next_in_line(session: Session, stand: Standing, count: int) -> list[Place]:
     if count < 1 or not stand.waiting:
         return []
     asked = clock(stand.rules, stand.now) | {"training": stand.training.id, "count": count}
-    return [Place(*row) for row in session.execute(_line(stand.rules), asked)]
+    return [Place(*row) for row in send(session, _line(stand.rules), asked)]
 
 
 @cache
