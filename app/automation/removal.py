@@ -15,7 +15,7 @@ from app.models.automation import AutomationSchedule, RunStatus
 from app.models.enrolment import INVITED, TrainingEnroll
 from app.models.job import Job
 from app.services import deadline_changes, runs
-from app.services.actors import CONSOLE
+from app.services.actors import CONSOLE, Actor
 from app.services.deadline import WAITLIST_TASK
 from app.services.plan import Occurrence
 from app.services.runs import Wanted
@@ -23,7 +23,7 @@ from app.services.runs import Wanted
 log = logging.getLogger("app.automation")
 
 
-def withdraw(session: Session, job_id: str, now: datetime) -> bool:
+def withdraw(session: Session, job_id: str, now: datetime, actor: Actor = CONSOLE) -> bool:
     """Remove a job; False if there is none.
 
     An invitation's is exempted from running out before the hard stop; another occurrence is
@@ -37,14 +37,14 @@ def withdraw(session: Session, job_id: str, now: datetime) -> bool:
     except UNREADABLE:  # `BadState` is one of them
         log.warning("unreadable job removed: job=%s", job_id[:300])
     else:
-        _remember(session, state, due or now, now)
+        _remember(session, state, due or now, actor, now)
     session.execute(
         sa.delete(Job).where(Job.id == job_id).execution_options(synchronize_session=False)
     )
     return True
 
 
-def _remember(session: Session, state: State, due: datetime, now: datetime) -> None:
+def _remember(session: Session, state: State, due: datetime, actor: Actor, now: datetime) -> None:
     schedule = session.scalars(
         sa.select(AutomationSchedule).where(
             AutomationSchedule.name == state.schedule_name,
@@ -58,7 +58,7 @@ def _remember(session: Session, state: State, due: datetime, now: datetime) -> N
             )
         ).one_or_none()
         if enrolment is not None:
-            deadline_changes.exempt(session, enrolment, CONSOLE, now)
+            deadline_changes.exempt(session, enrolment, actor, now)
     elif schedule is not None:
         _cancel(session, schedule, state, due, now)
 

@@ -7,8 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,8 @@ import click
 import sqlalchemy as sa
 from flask.cli import with_appcontext
 
-from app.automation.claims import (
-    DUE_TEXT,
-    STATE,
-    UNREADABLE,
-    BadState,
-    instant,
-    read_state,
-)
 from app.automation.lock import wake_scheduler
+from app.automation.planned import Planned, planned
 from app.extensions import db, utcnow
 from app.models import Job
 from app.ops.exits import NOT_FOUND, REFUSED, WITH_FAULTS, Ended, needs_database
@@ -54,53 +46,8 @@ def command() -> None:
     """The plan: one alarm for each coming occurrence."""
 
 
-@dataclass(frozen=True)
-class Planned:
-    """A job as operators see it; what cannot be read has only its id and the reason."""
-
-    id: str
-    item: str | None
-    schedule: str | None
-    task: str | None
-    due: datetime | None
-    parked: bool
-    attempts: int
-    error: str | None
-    odd_due: bool = False  # something stands there that is no date
-
-    def late_by(self, now: datetime) -> timedelta | None:
-        """How long it has been due, if it is; what is parked waits for a person."""
-        return now - self.due if self.due and self.due < now and not self.parked else None
-
-    @property
-    def args(self) -> list[str | None] | None:
-        return [self.item, self.schedule, self.task] if self.item is not None else None
-
-
-# The alarm's own instant counts, not the end of a lease (rulings RC8).
-DUE = (Job.due.is_(None), Job.due, Job.id)
-
-
 def _planned(which: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[Planned]:
-    j = Job
-    rows = db.session.execute(
-        sa.select(j.id, STATE, DUE_TEXT, j.next_run_time, j.attempts, j.last_error)
-        .where(which)
-        .order_by(*DUE)
-        .limit(limit)
-    )
-    for id_, state, due_text, next_run, attempts, error in rows:
-        item = schedule = task = due = None
-        try:
-            read = read_state(state)
-            item, schedule, task = read.item, read.schedule_name, read.class_name
-        except BadState as bad:
-            error = error or str(bad)
-        with contextlib.suppress(*UNREADABLE):
-            due = instant(due_text)
-        odd = due is None and due_text is not None
-        error = error or ("when it is due cannot be read" if odd else None)
-        yield Planned(id_, item, schedule, task, due, next_run is None, attempts, error, odd)
+    return planned(db.session(), which, limit)
 
 
 # --- look ----------------------------------------------------------------------------------------
