@@ -125,6 +125,35 @@ def renew_automations(now: datetime | None = None, *, dry_run: bool = False) -> 
         return renewed
 
 
+def renew_one(
+    session: Session, schedule: AutomationSchedule, former_name: str, now: datetime
+) -> Renewed:
+    """Bring one schedule's jobs in line, in the transaction of its change; its row is locked.
+
+    Deadlines that it granted are lifted or restored (WI5), jobs under its former name go. What
+    raises is undone and told in `left_out`: the next renew tries again.
+    """
+    renewed = Renewed()
+    session.flush()  # the plan is computed from the rows
+    try:
+        with session.begin_nested(), no_exit():
+            _load()
+            for schedule_id, on in repairs.schedules_to_switch(session):
+                if schedule_id == schedule.id:
+                    renewed.switched += repairs.switch(session, schedule_id, on, now)
+            planned = diff.read_plan(session)
+            if former_name != schedule.name:
+                stale = planned.others.pop(former_name, {})
+                renewed.removed += diff.drop(session, list(stale.values()))
+            renewed.add(renewal.renew_invitations(session, planned.of_waitlist, now))
+            jobs = planned.others.pop(schedule.name, {})
+            renewed.add(_renew(session, schedule.id, jobs, renewed, now))
+    except Exception as error:  # theirs: what was typed is saved all the same
+        log.exception("left out of the plan: schedule=%s", schedule.id)
+        renewed.left_out.append((schedule.name, named(error)))
+    return renewed
+
+
 def _load() -> None:
     registry.load(current_app.extensions["settings"].automation_modules)
 

@@ -114,6 +114,24 @@ def _item_of_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
     return f"substr({rest}, 1, instr({rest}, '/') - 1)"
 
 
+class schedule_of(GenericFunction[str]):
+    """The first segment of a job's id."""
+
+    type = sa.String()
+    inherit_cache = True
+
+
+@compiles(schedule_of, "postgresql")
+def _schedule_of_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"split_part({compiler.process(element.clauses, **kw)}, '/', 1)"
+
+
+@compiles(schedule_of, "sqlite")
+def _schedule_of_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    id_ = compiler.process(element.clauses, **kw)
+    return f"substr({id_}, 1, instr({id_}, '/') - 1)"
+
+
 @dataclass
 class Plan:
     """The jobs there are, as far as they are ours: `{schedule}/{item}/{our ENVIRONMENT}`, our JSON.
