@@ -9,12 +9,16 @@ from flask_admin import Admin
 from flask_admin.theme import Bootstrap4Theme
 
 from app.admin import (
+    automation_classes,
     enrolments,
     history,
     index,
+    jobs,
     locations,
     persons,
     practices,
+    runs,
+    schedules,
     training_types,
     trainings,
     users,
@@ -31,6 +35,10 @@ ROOMS: tuple[Any, ...] = (
     persons,
     users,
     practices,
+    schedules,
+    jobs,
+    runs,
+    automation_classes,
 )
 
 

@@ -66,6 +66,7 @@ from flask_admin.contrib.sqla import ModelView
 from flask_admin.form import BaseForm
 from flask_admin.helpers import is_form_submitted
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_security import current_user
 from sqlalchemy.exc import IntegrityError
 from wtforms.validators import ValidationError
@@ -144,6 +145,7 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
     loads: tuple[Any, ...] = ()
     acts: tuple[Act, ...] = ()
     locks = True
+    create_words: Any = _l("New")
     refused_at: ClassVar[dict[str, str]] = {}
 
     def __init__(self, model: Any, name: Any, category: str, **more: Any) -> None:

@@ -1,0 +1,212 @@
+"""Runs: what became of each occurrence; read only, but for cancelling and trying again (PA7)."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from markupsafe import Markup
+from sqlalchemy.orm import joinedload
+
+from app.admin import items
+from app.admin.acts import Act
+from app.admin.filters import Choice, Since, Until
+from app.admin.frame import SecureView
+from app.admin.names import badge, words
+from app.automation.lock import wake_scheduler
+from app.extensions import db
+from app.models import AutomationRun, AutomationSchedule, RunStatus
+from app.services import runs
+
+LOOKS = {
+    RunStatus.QUEUED: "wait",
+    RunStatus.RUNNING: "act",
+    RunStatus.SUCCESS: "ok",
+    RunStatus.FAILED: "bad",
+    RunStatus.TIMEOUT: "bad",
+    RunStatus.CANCELLED: "dim",
+    RunStatus.MISSED: "late",
+    RunStatus.SKIPPED: "dim",
+}
+NO_BREAK = "\N{NO-BREAK SPACE}"
+OPEN = (RunStatus.QUEUED, RunStatus.RUNNING)
+TO_RETRY = (RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.CANCELLED)
+
+
+def status_badge(status: str) -> Markup:
+    """With its icon."""
+    known = RunStatus(status) if status in set(RunStatus) else None
+    return badge(LOOKS[known], words(known)) if known else badge("dim", status)
+
+
+# --- acts ----------------------------------------------------------------------------------------
+
+
+def _cancel(session: Any, row: AutomationRun, _actor: Any, now: datetime) -> None:
+    runs.cancel_run(session, row, now)
+
+
+def _again(session: Any, row: AutomationRun, _actor: Any, now: datetime) -> None:
+    runs.retry_run(session, row, now)
+
+
+ACTS = (
+    Act(
+        "cancel",
+        _l("Cancel"),
+        _cancel,
+        _l("It ends now; what it is doing is undone. Its occurrence does not run any more."),
+        danger=True,
+        offered=lambda row: row.status in OPEN,
+    ),
+    Act(
+        "again",
+        _l("Run again"),
+        _again,
+        _l("A new run of the same item starts at once, with the facts as they are now."),
+        offered=lambda row: row.status in TO_RETRY and row.schedule.deleted_at is None,
+    ),
+)
+
+
+# --- the view ------------------------------------------------------------------------------------
+
+
+def took(row: AutomationRun) -> str:
+    """`38 ms`, `2.5 s`."""
+    if row.duration_ms is None:
+        return ""
+    if row.duration_ms < 1000:
+        return f"{row.duration_ms}{NO_BREAK}ms"
+    return f"{row.duration_ms / 1000:.1f}{NO_BREAK}s"
+
+
+def why_of(row: AutomationRun) -> str:
+    """Its reason, or the first line of its error."""
+    return row.reason or (row.error or "").strip().partition("\n")[0][:120]
+
+
+def result_of(row: AutomationRun) -> str:
+    """What the task counted."""
+    return json.dumps(row.result, ensure_ascii=False) if row.result else ""
+
+
+def _item(_view: Any, _context: Any, row: Any, _name: str) -> Any:
+    return row.called.link() if row.called else row.item
+
+
+class RunView(SecureView):
+    """The ledger, newest first."""
+
+    column_list = ("id", "schedule", "item", "status", "started_at", "took", "attempt", "why")
+    column_details_list = (
+        "status", "why", "schedule", "item", "occurrence", "trigger", "due_at", "not_before",
+        "started_at", "finished_at", "took", "deadline_at", "attempt", "interruptions",
+        "messages_sent", "result", "error_type", "worker", "execution_id",
+    )  # fmt: skip
+    column_export_list = (
+        "id", "execution_id", "schedule", "item", "about", "occurrence", "trigger", "status",
+        "reason", "attempt", "due_at", "started_at", "finished_at", "duration_ms", "messages_sent",
+        "error_type", "error",
+    )  # fmt: skip
+    column_searchable_list = ("item", "execution_id", "error")
+    column_filters = (
+        "schedule.name",
+        Choice(AutomationRun.status, _l("Status"), [(s.value, words(s)) for s in RunStatus]),
+        "item",
+        Since(AutomationRun.started_at, _l("Started"), data_type="date"),
+        Until(AutomationRun.started_at, _l("Started"), data_type="date"),
+    )
+    column_sortable_list = ("id", "started_at", "status", "attempt")
+    column_default_sort = ("id", True)
+    column_labels = {
+        "id": _l("No."),
+        "schedule": _l("Schedule"),
+        "schedule.name": _l("Schedule"),
+        "item": _l("Item"),
+        "about": _l("About"),
+        "status": _l("Status"),
+        "started_at": _l("Started"),
+        "finished_at": _l("Ended"),
+        "due_at": _l("Due"),
+        "not_before": _l("Next try"),
+        "deadline_at": _l("Times out"),
+        "took": _l("Took"),
+        "attempt": _l("Try"),
+        "why": _l("Why"),
+        "reason": _l("Reason"),
+        "occurrence": _l("Occurrence"),
+        "trigger": _l("Started by"),
+        "interruptions": _l("Workers that died"),
+        "messages_sent": _l("Letters promised"),
+        "result": _l("Result"),
+        "error": _l("Error"),
+        "error_type": _l("Kind of error"),
+        "worker": _l("Worker"),
+        "execution_id": _l("Number"),
+        "duration_ms": _l("Took (ms)"),
+    }
+    column_formatters = {
+        "status": lambda _v, _c, row, _n: status_badge(row.status),
+        "item": _item,
+        "took": lambda _v, _c, row, _n: took(row),
+        "why": lambda _v, _c, row, _n: why_of(row),
+        "result": lambda _v, _c, row, _n: result_of(row),
+    }
+    column_formatters_detail = column_formatters
+    column_formatters_export = {
+        "about": lambda _v, _c, row, _n: row.called.words if row.called else "",
+    }
+    form_columns = ()
+    can_create = can_edit = False
+    loads = (joinedload(AutomationRun.schedule),)
+    acts = ACTS
+    details_template = "admin/runs/details.html"
+
+    def get_empty_list_message(self) -> str:
+        """What will stand there."""
+        return str(_("Nothing has run yet."))
+
+    def scope(self) -> sa.ColumnElement[bool]:
+        """Of the practice's schedules and everybody's, about no other practice's items."""
+        s = AutomationSchedule
+        ours = sa.select(s.id).where(items.own_schedules())
+        r = AutomationRun
+        return sa.and_(r.schedule_id.in_(ours), items.not_of_others(r.item))
+
+    def get_list(self, *asked: Any, **more: Any) -> Any:
+        """Rows with the names of their items, in one further statement."""
+        count, rows = super().get_list(*asked, **more)
+        name_all(rows)
+        return count, rows
+
+    def get_one(self, id: Any) -> Any:
+        """One row with the name of its item."""
+        row = super().get_one(id)
+        name_all([row])
+        return row
+
+    def name_of(self, row: Any) -> str:
+        """`waitlist_invitation_expiry, no. 12`."""
+        return f"{row.schedule.name}, {_('no.')} {row.id}"
+
+    def _act(self, *asked: Any) -> Any:
+        answer = super()._act(*asked)
+        wake_scheduler()
+        return answer
+
+
+def name_all(rows: list[Any]) -> None:
+    """`.called` of each: its item in words, or None."""
+    found = items.named(db.session(), [row.item for row in rows])
+    for row in rows:
+        row.called = found.get(row.item)
+
+
+def views() -> list[SecureView]:
+    """Of this module."""
+    return [RunView(AutomationRun, "Runs", "Automation")]
