@@ -14,6 +14,7 @@ from tests.web.browsing import client_of
 # What visitors may see, by endpoint. Everything else answers 302, 401 or 403.
 OPEN = {
     "static",
+    "admin.static",  # Flask-Admin's own files, of which no page of ours uses one
     "health.healthz",
     "pages.front",
     "pages.terms",
