@@ -21,6 +21,7 @@ from app.delivery.rendering import Letter
 from app.delivery.transports import ToFiles, transport_for
 from app.models.outbox import Outbox, OutboxState
 from app.models.user import User
+from app.services import links
 from config import Settings
 
 MOST = 100  # letters of a list
@@ -92,6 +93,18 @@ def open_letter(session: Session, row: Outbox, settings: Settings, now: datetime
         return _shown(message.envelope(made, row, settings).content)
     except message.BadLetter as bad:
         return Shown([], "", "", "", str(bad))
+
+
+def open_for_staff(session: Session, row: Outbox, settings: Settings, now: datetime) -> Shown:
+    """The same without the tokens of its links: who has one may act as its reader."""
+    seen, hide = open_letter(session, row, settings, now), links.without_tokens
+    return Shown(
+        headers=[(name, hide(value)) for name, value in seen.headers],
+        html=hide(seen.html),
+        text=hide(seen.text),
+        calendar=hide(seen.calendar),
+        why_not=seen.why_not,
+    )
 
 
 def _file_of(row: Outbox, settings: Settings) -> Path | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email
 import email.policy
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -38,9 +37,8 @@ from app.ops.terminal import (
     utc,
     yes_option,
 )
-from app.services import post
+from app.services import links, post
 from app.services.actors import CONSOLE
-from app.services.links import PATHS
 
 
 @click.group("outbox")
@@ -134,21 +132,14 @@ def _as_written(row: Outbox) -> tuple[list[tuple[str, str]], str | None, str | N
     try:
         content = message.envelope(letter, row, settings).content
     except message.BadLetter as bad:
-        return [], _without_tokens(letter.text), str(bad)
+        return [], links.without_tokens(letter.text), str(bad)
     mail = email.message_from_bytes(content, policy=email.policy.default)
     headers = [
-        (name, _without_tokens(str(value)))
+        (name, links.without_tokens(str(value)))
         for name, value in mail.items()
         if name not in ("MIME-Version", "Content-Type")  # of the parts, with a boundary by chance
     ]
-    return headers, _without_tokens(letter.text), None
-
-
-TOKENS = re.compile(rf"/({'|'.join(map(re.escape, sorted(set(PATHS.values()))))})/[^\s<>\"']+")
-
-
-def _without_tokens(text: str) -> str:
-    return TOKENS.sub(r"/\1/…", text)
+    return headers, links.without_tokens(letter.text), None
 
 
 # --- act -----------------------------------------------------------------------------------------

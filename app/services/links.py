@@ -26,6 +26,7 @@ from app.models.bulk import CHUNK, chunks, dialect_of
 from app.models.link import LinkToken
 from app.models.types import UtcDateTime
 from app.models.user import User
+from app.services import tickets
 
 # What a token is for, and where its page is.
 PATHS = {
@@ -40,6 +41,11 @@ RENEWED_AFTER = timedelta(days=90)  # a link sent again late lives from then on
 
 DOMAIN = b"nextseat link v1"  # a key used elsewhere too makes no tokens by accident
 TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+SECRETS = re.compile(
+    "/("
+    + "|".join(sorted({*PATHS.values(), *(path.strip("/") for path in tickets.PATHS.values())}))
+    + r")/[^\s<>\"']+"
+)
 BENT = " \t\r\n.,;:!?>)]}'\"="  # what mail programs and people leave at the end of a link
 LONGEST_LOOK = 200
 
@@ -53,6 +59,11 @@ class Ticket(NamedTuple):
     invite_no: int
     user_id: int
     address: str  # the reader's: a changed address has other tokens (ML2)
+
+
+def without_tokens(text: str) -> str:
+    """A letter to look at: who has the token of one of its links may act as its reader."""
+    return SECRETS.sub(r"/\1/…", text)
 
 
 # --- writing them --------------------------------------------------------------------------------
