@@ -29,7 +29,7 @@ from app.models.practice import OnBounce
 from app.models.training import Training
 from app.models.types import new_uuid
 from app.models.user import User
-from app.services import history, invitations, letters, waitlist
+from app.services import account_letters, history, invitations, letters, post_reading, waitlist
 from app.services.actors import SYSTEM, Actor
 from app.services.locks import locked
 from app.services.refusals import NotFound, Refusal, a_reason
@@ -66,6 +66,20 @@ class NotResendable(Refusal):
     sentence = _l("This letter has not ended yet; retry it, or wait until it has gone.")
 
 
+class OnItsWayAgain(Refusal):
+    """It was resent, and that copy has not gone yet: a second click makes no third letter."""
+
+    code = "on_its_way_again"
+    sentence = _l("This letter was resent already; the copy has not gone yet.")
+
+
+class LinkGone(Refusal):
+    """The link that lets its reader in went out with the letter and is kept nowhere."""
+
+    code = "link_gone"
+    sentence = _l("Its link went out with it and is not kept; let its reader ask for a new one.")
+
+
 class NotDroppable(Refusal):
     """What has gone cannot be held back."""
 
@@ -98,12 +112,17 @@ def retry(session: Session, row_id: int, actor: Actor, now: datetime) -> None:
 def resend(session: Session, row_id: int, reason: str | None, actor: Actor, now: datetime) -> int:
     """Promise a letter that has ended once more, as another letter; return its id.
 
-    Raises `NotFound`, `NotResendable`, `ReasonNeeded`.
+    Raises `NotFound`, `NotResendable`, `LinkGone`, `OnItsWayAgain`, `ReasonNeeded`.
     """
     note = a_reason(reason)
-    row = _row(session, row_id, actor)
+    # Two who resend it at once come one after the other.
+    row = locked(session, Outbox, _row(session, row_id, actor).id)
     if row.ended_at is None:
         raise NotResendable
+    if row.kind in account_letters.WITH_LINK and not row.payload.get("page"):
+        raise LinkGone
+    if session.scalar(sa.select(sa.exists().where(_again(row.key), Outbox.ended_at.is_(None)))):
+        raise OnItsWayAgain
     new = {
         column.name: getattr(row, column.name)
         for column in Outbox.__table__.columns
@@ -290,13 +309,11 @@ def _row(session: Session, row_id: int, actor: Actor) -> Outbox:
 
 
 def _theirs(session: Session, row: Outbox, actor: Actor) -> bool:
-    """Staff see the letters about the trainings of their practices (reliability SE7)."""
+    """Staff see the letters of their practices (reliability SE7)."""
     if actor.practice_ids is None:
         return True
-    enrolment = session.get(TrainingEnroll, row.enrolment_id) if row.enrolment_id else None
-    training_id = enrolment.training_id if enrolment else row.payload.get("training")
-    training = session.get(Training, training_id) if training_id else None
-    return training is not None and training.practice_id in actor.practice_ids
+    mine = post_reading.of_practices(actor.practice_ids)
+    return bool(session.scalar(sa.select(sa.exists().where(Outbox.id == row.id, mine))))
 
 
 def _move(session: Session, row: Outbox, where: sa.ColumnElement[bool], **values: Any) -> bool:
@@ -333,10 +350,17 @@ def _expected_again(session: Session, row: Outbox) -> None:
 
 def _next_key(session: Session, key: str) -> str:
     """`<key>:again-<n>`: two who resend at once want the same one, and one of them is refused."""
-    first = key.partition(":again-")[0]
-    known = sa.select(sa.func.count()).select_from(Outbox)
-    like = Outbox.key.startswith(f"{first}:again-", autoescape=True)
-    return f"{first}:again-{(session.scalar(known.where(like)) or 0) + 1}"
+    known = sa.select(sa.func.count()).select_from(Outbox).where(_again(key))
+    return f"{_first(key)}:again-{(session.scalar(known) or 0) + 1}"
+
+
+def _again(key: str) -> sa.ColumnElement[bool]:
+    """What was resent of the letter that first had this key."""
+    return Outbox.key.startswith(f"{_first(key)}:again-", autoescape=True)
+
+
+def _first(key: str) -> str:
+    return key.partition(":again-")[0]
 
 
 def _lock_training_of(session: Session, row: Outbox) -> Training | None:
