@@ -11,6 +11,7 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from app.extensions import db
+from app.limits import limiter
 from app.models.user import Role
 from tests import databases
 from tests.cast import Cast
@@ -20,6 +21,7 @@ from tests.web.browsing import Client, client_of
 @pytest.fixture(scope="session")
 def shared_web_apps() -> Iterator[dict[str, Flask]]:
     """One application per kind on a database that these tests share, one after the other."""
+    limiter.enabled = True  # else it does not join these applications
     with contextlib.ExitStack() as stack:
         apps = {}
         for kind in databases.KINDS:
