@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
@@ -28,14 +28,22 @@ class Question(FlaskForm):
         csrf = False
 
 
+class Needed:
+    """Marks a field as one to fill in; the service says what it takes."""
+
+    field_flags: ClassVar[dict[str, bool]] = {"required": True}
+
+    def __call__(self, _form: Any, _field: Any) -> None:
+        """Nothing is refused here."""
+
+
 class WithReason(Question):
     """An act whose reason stays in the history; its length is the service's to judge."""
 
     reason = TextAreaField(
         _l("Reason"),
-        [Length(max=500), readable],
+        [Needed(), Length(max=500), readable],
         description=_l("5 to 500 characters; it stays in the history."),
-        render_kw={"required": True},
     )
 
 
