@@ -14,7 +14,9 @@ from app.admin import (
     history,
     index,
     jobs,
+    letter_texts,
     locations,
+    outbox,
     persons,
     practices,
     runs,
@@ -39,6 +41,8 @@ ROOMS: tuple[Any, ...] = (
     jobs,
     runs,
     automation_classes,
+    outbox,
+    letter_texts,
 )
 
 

@@ -18,6 +18,7 @@ def init_app(app: Flask) -> None:
     app.after_request(_put)
     app.url_defaults(_name_the_version)
     app.add_template_global(csp_nonce)
+    app.add_template_global(content_security_policy)
 
 
 def csp_nonce() -> str:

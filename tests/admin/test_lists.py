@@ -22,7 +22,7 @@ from tests.statements import count_statements
 NASTY = ("<script>alert(1)</script>", "{{7*7}}", '=HYPERLINK("//evil")')
 LISTS = (
     "training", "trainingenroll", "trainingtype", "location", "enrolmenthistory", "student",
-    "trainer", "user", "role", "practice",
+    "trainer", "user", "role", "practice", "outbox",
 )  # fmt: skip
 
 

@@ -1,0 +1,97 @@
+"""What letters and their fates are called on pages of the administration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, current_app, make_response
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+
+from app.models.outbox import OutboxState
+
+TO_STUDENTS = {
+    "enrolled": _l("Enrolled"),
+    "waitlisted": _l("On the waitlist"),
+    "invited": _l("Invitation"),
+    "invite_reminder": _l("Invitation runs out soon"),
+    "accepted": _l("Invitation accepted"),
+    "declined": _l("Invitation declined"),
+    "expired": _l("Invitation ran out"),
+    "invitation_withdrawn": _l("Invitation taken back"),
+    "deadline_changed": _l("Deadline changed"),
+    "derolled": _l("Place given up"),
+    "left_waitlist": _l("Left the waitlist"),
+    "training_rescheduled": _l("Training rescheduled"),
+    "training_cancelled": _l("Training cancelled"),
+    "reminder_student": _l("Training is near"),
+}
+TO_TRAINERS = {
+    "enrolled_trainer": _l("Student enrolled"),
+    "waitlisted_trainer": _l("Student on the waitlist"),
+    "invited_trainer": _l("Student invited"),
+    "accepted_trainer": _l("Student accepted"),
+    "declined_trainer": _l("Student declined"),
+    "expired_trainer": _l("Student's invitation ran out"),
+    "derolled_trainer": _l("Student gave up the place"),
+    "left_waitlist_trainer": _l("Student left the waitlist"),
+    "training_rescheduled_trainer": _l("Training rescheduled, to trainers"),
+    "training_cancelled_trainer": _l("Training cancelled, to trainers"),
+    "reminder_trainer": _l("Training is near, to trainers"),
+    "undelivered_trainer": _l("Student could not be told"),
+}
+ABOUT_ACCOUNTS = {
+    "account_sign_up": _l("Sign up"),
+    "account_invite": _l("Account made by the office"),
+    "account_reset": _l("New password"),
+    "account_address": _l("New address"),
+    "account_changed": _l("Account changed"),
+    "account_totp_reset": _l("Sign-in codes taken away"),
+    "application_received": _l("Waits for approval"),
+    "student_created": _l("New student, to the office"),
+    "student_active": _l("Student approved"),
+    "welcome": _l("Welcome"),
+}
+GROUPS = (
+    (_l("To students"), TO_STUDENTS),
+    (_l("To trainers"), TO_TRAINERS),
+    (_l("About accounts"), ABOUT_ACCOUNTS),
+)
+LETTERS: dict[str, Any] = TO_STUDENTS | TO_TRAINERS | ABOUT_ACCOUNTS
+
+STATES = {
+    OutboxState.PENDING: _l("Waiting"),
+    OutboxState.SENDING: _l("Being sent"),
+    OutboxState.SENT: _l("Sent"),
+    OutboxState.SKIPPED: _l("Not sent"),
+    OutboxState.DEAD: _l("Given up"),
+    OutboxState.BOUNCED: _l("Came back"),
+}
+LOOKS = {
+    OutboxState.PENDING: "wait",
+    OutboxState.SENDING: "act",
+    OutboxState.SENT: "ok",
+    OutboxState.SKIPPED: "dim",
+    OutboxState.DEAD: "bad",
+    OutboxState.BOUNCED: "bad",
+}
+
+
+def called(kind: str) -> str:
+    """A letter in words."""
+    return str(LETTERS.get(kind) or kind.replace("_", " ").capitalize())
+
+
+def fate(state: OutboxState, attempts: int) -> str:
+    """What became of it so far."""
+    if state is OutboxState.PENDING and attempts:
+        return str(_("To be tried again"))
+    return str(STATES[state])
+
+
+def with_letter(page: Any) -> Response:
+    """A page that shows a letter: its frame inherits the policy, and letters carry their styles."""
+    answer = make_response(page)
+    policy: Any = current_app.jinja_env.globals["content_security_policy"]
+    answer.headers["Content-Security-Policy"] = policy(style_src="'self' 'unsafe-inline'")
+    return answer
