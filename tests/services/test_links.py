@@ -234,3 +234,15 @@ def test_addresses_are_built_in_one_place(base: str) -> None:
     assert book.link("re-enable", "abc") == "https://example.org/waitlist/abc"
     assert book.my_training("u-1") == "https://example.org/me/trainings/u-1"
     assert book.for_trainers(7) == "https://example.org/trainer/trainings/7"
+
+
+@pytest.mark.parametrize(
+    "path", ["/invitations/", "/waitlist/", "/unsubscribe/", "/sign-up/", "/new-password/"]
+)
+def test_a_letter_to_look_at_has_no_tokens(path: str) -> None:
+    page = f'Go to <a href="https://example.org{path}a-T_0.k">https://example.org{path}a-T_0.k</a>'
+    seen = links.without_tokens(page)
+    assert seen == page.replace("a-T_0.k", "…")
+    assert links.without_tokens("/me/trainings/u-1, /new-password") == (
+        "/me/trainings/u-1, /new-password"
+    )
