@@ -12,8 +12,6 @@ from flask import request, url_for
 from flask_admin.base import expose
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from flask_babel import ngettext as _n
-from markupsafe import Markup
 from sqlalchemy.orm import joinedload, selectinload
 from wtforms import BooleanField
 from wtforms.validators import InputRequired, NumberRange, Optional
@@ -22,7 +20,7 @@ from app.admin import items, office
 from app.admin.acts import Act
 from app.admin.frame import SecureView
 from app.admin.jobs import read_jobs
-from app.admin.names import badge, local
+from app.admin.names import local
 from app.admin.runs import status_badge, why_of
 from app.admin.schedule_form import (
     BLANK,
@@ -34,29 +32,28 @@ from app.admin.schedule_form import (
     TaskField,
     WordsField,
 )
+from app.admin.schedule_words import (
+    interval_of,
+    last_run_of,
+    said_of,
+    state_of,
+    told,
+    when_of,
+)
 from app.automation import schedules
 from app.automation.claims import DUE_TEXT, UNREADABLE, instant
 from app.automation.lock import wake_scheduler
 from app.automation.scheduler_ops import Renewed
 from app.extensions import db, utcnow
-from app.models import AutomationRun, AutomationSchedule, BeforeAfterEnum, EventsEnum, Job
+from app.models import AutomationRun, AutomationSchedule, BeforeAfterEnum, Job
 from app.models.bulk import among
-from app.services.deadline import WAITLIST_TASK
 from app.services.diff import schedule_of
-from app.services.intervals import show_interval
-from app.services.letter_words import duration
 from app.services.refusals import Refusal
 
 log = logging.getLogger("app.admin")
 
 LATEST = 10  # jobs and runs on the details page
 YEAR_SECONDS = 31_536_000
-FROM = {
-    EventsEnum.first: _l("the first meeting"),
-    EventsEnum.last: _l("the last meeting"),
-    EventsEnum.all: _l("each meeting"),
-    EventsEnum.invited: _l("each invitation"),
-}
 
 
 # --- acts ----------------------------------------------------------------------------------------
@@ -101,62 +98,6 @@ ACTS = (
         danger=True,
     ),
 )
-
-
-# --- words ---------------------------------------------------------------------------------------
-
-
-def when_of(row: AutomationSchedule) -> str:
-    """`2 days after each invitation`."""
-    if row.interval is None:
-        return ""
-    task = row.automation_class.class_name if row.automation_class else ""
-    events = row.events or (EventsEnum.invited if task == WAITLIST_TASK else EventsEnum.first)
-    return str(
-        _(
-            "%(length)s %(side)s %(event)s",
-            length=duration(row.interval),
-            side=SIDES[row.beforeafter],
-            event=FROM[events],
-        )
-    )
-
-
-def interval_of(row: AutomationSchedule) -> str:
-    """`2 00:00:00 (2 days)`."""
-    if row.interval is None:
-        return ""
-    return f"{show_interval(row.interval)} ({duration(row.interval)})"
-
-
-def state_of(row: AutomationSchedule) -> Markup:
-    """One badge: whether it plans."""
-    if not row.active:
-        return badge("dim", _("Off"))
-    if row.paused_at:
-        return badge("hold", _("Paused"))
-    return badge("late", _("Plans nothing")) if schedules.why_not(row) else badge("ok", _("Active"))
-
-
-def last_run_of(row: AutomationSchedule) -> Markup | str:
-    """When it last ran and how that went."""
-    if row.last_execution_at is None:
-        return ""
-    status = status_badge(row.last_run_status) if row.last_run_status else ""
-    return Markup("{} {}").format(local(row.last_execution_at), status)
-
-
-def said_of(done: Renewed) -> str:
-    """`3 jobs planned, 2 removed.`"""
-    jobs = _n("%(num)s job planned", "%(num)s jobs planned", done.planned)
-    said = [_("%(jobs)s, %(gone)s removed.", jobs=jobs, gone=done.removed)]
-    if done.switched:
-        said.append(_("%(n)s open deadlines moved.", n=done.switched))
-    if done.before_switched_on:
-        said.append(_("%(n)s were due before now: not planned.", n=done.before_switched_on))
-    if done.missed:
-        said.append(_("%(n)s are too late: recorded as missed.", n=done.missed))
-    return " ".join(said)
 
 
 # --- the view ------------------------------------------------------------------------------------
@@ -411,17 +352,6 @@ class ScheduleView(SecureView):
             "all_jobs": url_for("admin_job.index_view", search=f"{row.name}/"),
             "all_runs": url_for("admin_automationrun.index_view", flt0_0=row.name),
         }
-
-
-def told(row: AutomationSchedule, done: Renewed) -> list[str]:
-    """What is worth knowing of a schedule that was just planned."""
-    found = schedules.remarks(db.session(), row)
-    if not found:  # whatever raised is left to the next renew
-        found = [
-            _("Not planned: %(what)s (%(why)s).", what=what, why=why)
-            for what, why in done.left_out[:5]
-        ]
-    return found
 
 
 def with_jobs(rows: Sequence[Any]) -> None:

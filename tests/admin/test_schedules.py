@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app.automation.automation_tasks import StudentReminderTask
 from app.extensions import utcnow
 from app.models import AutomationClasses, AutomationSchedule, Practice, TrainingType
 from tests.admin.desk import Desk, form_values
@@ -183,6 +184,47 @@ def test_a_new_name_renames_the_jobs_at_once(desk: Desk, cast: Cast) -> None:
     ben = invited(cast)
     assert desk.edit("automationschedule", cast.schedule.id, name=" expiry ").status_code == 303
     assert list(cast.jobs()) == [f"expiry/{ben.uuid}/PRODUCTION"]
+
+
+def test_neither_a_new_schedule_nor_a_change_fires_what_is_past(desk: Desk, cast: Cast) -> None:
+    invited(cast)
+    given = steps(cast, name="remind", automation_class="StudentReminderTask")
+    given |= {"beforeafter": "before", "events": "first", "interval": "60 days"}
+    desk.create("automationschedule", **given)
+    page = desk.get("automationschedule/").text
+    assert "0 jobs planned, 0 removed. Due before now, so not planned: 1." in page
+    row = cast.session.scalars(sa.select(AutomationSchedule).filter_by(name="remind")).one()
+    reminder = f"remind/{cast.pottery.id}/PRODUCTION"
+    for interval, planned in (("7 days", True), ("50 days", False)):
+        assert desk.edit("automationschedule", row.id, interval=interval).status_code == 303
+        assert (reminder in cast.jobs()) == planned, interval
+
+
+def test_what_a_task_raises_is_told_and_the_schedule_saved(
+    desk: Desk, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def planned(*_asked: Any) -> Any:
+        raise RuntimeError("a bug of theirs")
+
+    monkeypatch.setattr(StudentReminderTask, "planned", planned)
+    given = steps(cast, name="remind", automation_class="StudentReminderTask")
+    given |= {"beforeafter": "before", "events": "first", "interval": "7 days"}
+    assert desk.create("automationschedule", **given).status_code == 303
+    page = desk.get("automationschedule/").text
+    assert "remind is saved." in page
+    assert "Not planned: remind (RuntimeError" in page
+
+
+def test_a_schedule_of_a_vanished_class_stays_and_says_so(desk: Desk, cast: Cast) -> None:
+    cast.schedule.automation_class = cast.task("Gone")
+    assert "Plans nothing" in desk.get("automationschedule/").text
+    details = desk.get(f"automationschedule/details/?id={cast.schedule.id}").text
+    assert "It plans nothing: Its task class Gone is missing." in details
+    form = desk.get(f"automationschedule/edit/?id={cast.schedule.id}")
+    assert "Gone (missing)</option>" in form.text
+    assert desk.edit("automationschedule", cast.schedule.id, description="x").status_code == 303
+    cast.session.expire_all()
+    assert cast.schedule.automation_class is cast.task("Gone")
 
 
 @pytest.mark.parametrize("how", ["form", "pause", "delete-schedule"])
