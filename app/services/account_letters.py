@@ -13,7 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models.outbox import Outbox
+from app.models.bulk import dialect_of, insert_rows, random_uuid, selected, send
+from app.models.outbox import Outbox, OutboxState
 from app.models.user import Role, User, roles_users
 
 # Letters with a link that lets in: without it there is nothing to send.
@@ -163,17 +164,19 @@ def _promise(
     about: dict[str, Any],
     now: datetime,
 ) -> None:
-    """The key names the person and the instant: each is a letter of its own."""
+    """The key names the person and the instant: promised twice at once it is one letter."""
     name = hashlib.sha256(str(whom).encode()).hexdigest()[:24] if reader is None else str(whom)
-    session.add(
-        Outbox(
-            key=f"{letter}:{name}:{now:%Y%m%dT%H%M%S.%f}:email",
-            channel="email",
-            aggregate=f"account/{name}",
-            kind=letter,
-            user_id=reader.id if reader else None,
-            payload={k: v for k, v in about.items() if v is not None},
-            due_at=now,
-            created_at=now,
-        )
-    )
+    columns = {
+        "uuid": random_uuid(),
+        "key": f"{letter}:{name}:{now:%Y%m%dT%H%M%S.%f}:email",
+        "channel": "email",
+        "aggregate": f"account/{name}",
+        "kind": letter,
+        "user_id": reader.id if reader else None,
+        "payload": {k: v for k, v in about.items() if v is not None},
+        "state": OutboxState.PENDING,
+        "due_at": now,
+        "created_at": now,
+    }
+    row = selected(Outbox, columns, sa.select())
+    send(session, insert_rows(dialect_of(session), Outbox, row, once_per="key"), {})
