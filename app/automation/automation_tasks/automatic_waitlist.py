@@ -124,7 +124,7 @@ def _run_training(
     ended: list[Place] = []
     for as_of in sorted({task.as_of for task in tasks}):  # one, but in DEVELOPMENT (WA9)
         only = [rows[task.id].id for task in tasks if task.as_of == as_of]
-        ended += waitlist.end_overdue(session, training_id, now, as_of=as_of, only=only)
+        ended += waitlist.end_overdue(session, training, now, as_of=as_of, only=only)
     if len(ended) < len(tasks):  # some were answered, or could not be told yet
         deadline_changes.postpone_failing(session, training, now)
     invited = waitlist.refill(session, training, now).invited
