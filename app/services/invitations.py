@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
-from app.models.bulk import among
+from app.models.bulk import among, send
 from app.models.enrolment import EXPIRED, INVITED, WAITLIST, TrainingEnroll
 from app.models.queue import Standing, clock, obstacle, waiting
 from app.models.rules import Rules
@@ -97,7 +97,7 @@ def _passed_over(session: Session, stand: Standing, places: list[Place]) -> list
     """Who stood before the last one invited, with the code why they weren't: "why not me?"."""
     last = max((place.queue_position or 0 for place in places), default=0)
     asked = clock(stand.rules, stand.now) | {"training": stand.training.id, "last": last}
-    rows = session.execute(_waiting_before(stand.rules), asked)
+    rows = send(session, _waiting_before(stand.rules), asked)
     passed = [{"enrolment": uuid, "position": at, "code": why} for uuid, at, why in rows]
     for one in passed:
         if one["code"] == "rate-limited":

@@ -160,7 +160,7 @@ def move_many(
     if not ids:
         return []
     statement, values = _guarded(TrainingEnroll, "many", from_, to, where, changes)
-    rows = session.execute(statement, values | {"moving": list(ids), **(given or {})})
+    rows = send(session, statement, values | {"moving": list(ids), **(given or {})})
     moved = {row.id: Place(*row) for row in rows}
     forget(session, moved)
     return [moved[id_] for id_ in ids if id_ in moved]

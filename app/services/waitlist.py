@@ -28,7 +28,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
 from app.models.automation import AutomationSchedule
-from app.models.bulk import among
+from app.models.bulk import among, send
 from app.models.enrolment import (
     DECLINED,
     ENROLLED,
@@ -224,7 +224,7 @@ def next_in_line(session: Session, stand: Standing, count: int) -> list[Place]:
     if count < 1 or not stand.waiting:
         return []
     asked = clock(stand.rules, stand.now) | {"training": stand.training.id, "count": count}
-    return [Place(*row) for row in session.execute(_line(stand.rules), asked)]
+    return [Place(*row) for row in send(session, _line(stand.rules), asked)]
 
 
 @cache
@@ -609,7 +609,7 @@ def end_overdue(
     stand = standing(session, training, now)
     all_end = stand.hard_stop is not None and stand.hard_stop <= at
     asked = {"training": training.id, "overdue_at": at, "only": only}
-    ids = list(session.scalars(_ending(all_end, only is not None), asked))
+    ids = list(send(session, _ending(all_end, only is not None), asked).scalars())
     if not all_end:
         wait = _waiting_for_their_letter(session, ids, stand)
         ids = [id_ for id_ in ids if id_ not in wait]
