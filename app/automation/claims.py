@@ -46,8 +46,11 @@ class BadState(ValueError):
     """The bytes of a job are none of ours: it is parked, never run, never deleted (DB8)."""
 
 
-class Fenced(Exception):
-    """Another scheduler took over: this one claims nothing any more (SI4)."""
+class Fenced(BaseException):
+    """Another scheduler took over: this one claims nothing any more (SI4).
+
+    No `Exception`: what goes on after an error must not go on after this.
+    """
 
 
 class State(NamedTuple):

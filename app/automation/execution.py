@@ -58,7 +58,7 @@ log = logging.getLogger("app.automation.execution")
 T = TypeVar("T")
 AHEAD_SECONDS = 1.0  # of work that has begun: a time-out counts from there, a death ends so much
 SLICE_SECONDS = 0.05  # of light tasks in one transaction: nobody waits long for the writer's slot
-QUICK_SECONDS = 1.0  # of work that is not announced
+QUICK_SECONDS = 1.0  # of work that is not announced, and for which a schedule's terms hold
 TOLERATED = 4  # times the slice that light tasks were thought to take
 MOST_IDLE = 2**31 - 1  # milliseconds, as PostgreSQL counts them
 BACKOFF = runs.Backoff()
@@ -186,6 +186,7 @@ class Batch:
         self.together = does_together(self.cls)
         self.doubtful = False  # quick work was rolled back: no more of it in this batch
         self.facts: Facts | None = None
+        self.terms: tuple[float, Terms | None] | None = None  # when read, and what they were
         self.begun: list[Work] = []  # not all of them ended yet
         self.alone: list[Claimed] = []  # two workers died over them
         self.ended: Counter[str] = Counter()
@@ -239,7 +240,19 @@ class Batch:
                 claims.give_back(self.session, jobs, self.clock())
 
     def _terms(self) -> Terms | None:
-        return sorting.terms_of(self.session, self.name, self.class_name, self.cls)
+        """What the schedule says now."""
+        read_at = time.perf_counter()
+        terms = sorting.terms_of(self.session, self.name, self.class_name, self.cls)
+        self.terms = read_at, terms
+        return terms
+
+    def _recent_terms(self) -> Terms | None:
+        """What it said within the last second, while it works: read whole, it costs a quarter."""
+        read_at, terms = self.terms or (0.0, None)
+        recent = time.perf_counter() - read_at <= QUICK_SECONDS
+        if terms is not None and recent and sorting.still_works(terms):
+            return terms
+        return self._terms()
 
     def _facts(self, terms: Terms, now: datetime) -> Facts:
         """What is planned for the items of this batch, as of a few seconds ago at most."""
@@ -272,7 +285,7 @@ class Batch:
 
     def _at_once(self, jobs: list[Claimed]) -> list[Work]:
         """Execute, and write the runs as they ended. Raises `Unsure`, and what a task raises."""
-        terms, now = self._terms(), self.clock()
+        terms, now = self._recent_terms(), self.clock()
         if terms is None or terms.off:
             return []
         facts = self._facts(terms, now)

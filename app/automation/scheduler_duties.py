@@ -53,11 +53,11 @@ def sweep_duty(epoch: int, clock: Clock = utcnow) -> Duty:
     return Duty(SWEEP, timedelta(seconds=3), lambda stop: sweep_once(stop, epoch, clock))
 
 
-def renew_duty() -> Duty:
+def renew_duty(epoch: int | None = None) -> Duty:
     """Bring the plan in line with the rows, each minute (reliability JX7)."""
 
     def renew(_stop: Stop) -> str | None:
-        renewed = scheduler_ops.renew_automations()
+        renewed = scheduler_ops.renew_automations(epoch=epoch)
         changed = renewed.planned or renewed.removed
         return f"planned {renewed.planned}, removed {renewed.removed}" if changed else None
 
@@ -67,7 +67,10 @@ def renew_duty() -> Duty:
 def sweep_once(
     stop: Stop | None = None, epoch: int | None = None, clock: Clock = utcnow
 ) -> str | None:
-    """Sweep each training in which something is due; one that fails is put off, alone."""
+    """Sweep each training in which something is due; one that fails is put off, alone.
+
+    Raises `Fenced` as soon as `epoch` is no longer the last (SI4).
+    """
     session = db.session()
     now = clock()
     put_off = set(
@@ -78,14 +81,16 @@ def sweep_once(
     ids = [i for i in sweep.trainings_to_sweep(session, now) if str(i) not in put_off]
     if not ids:
         return None
-    if epoch is not None:
-        with write(session):
-            claims.require_epoch(session, epoch)
     failed = []
+
+    def swept(training_id: int) -> None:
+        if epoch is not None:
+            claims.require_epoch(session, epoch)
+        sweep.sweep_training(session, training_id, clock())
 
     def do(training_id: int) -> None:
         if stop is None or not stop.is_set():
-            unit(session, lambda: sweep.sweep_training(session, training_id, clock()))
+            unit(session, lambda: swept(training_id))
             _forgive(session, training_id)
 
     def put_it_off(training_id: int, error: Exception) -> None:

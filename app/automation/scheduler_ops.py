@@ -19,9 +19,11 @@ from sqlalchemy.orm import Session, joinedload
 
 from app.automation import registry
 from app.automation.automation_base import no_exit, source_of, why_inert
+from app.automation.claims import require_epoch
 from app.automation.registry import Registration, get_automation_class
 from app.extensions import db, utcnow, write
 from app.models.automation import AutomationClasses, AutomationSchedule
+from app.models.engine import has_written
 from app.models.text import named, said_by
 from app.services import diff, renewal, repairs
 from app.services.deadline import WAITLIST_TASK
@@ -41,6 +43,7 @@ class Renewed(Counts):
     switched: int = 0  # invitations whose schedule went off or works again (WI5)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     dry_run: bool = False
+    epoch: int | None = None
 
     def add(self, counts: Counts) -> None:
         """Count these too."""
@@ -51,16 +54,18 @@ class Renewed(Counts):
 # --- starting up ---------------------------------------------------------------------------------
 
 
-def init_app_scheduler(app: Flask, now: datetime | None = None) -> Renewed:
+def init_app_scheduler(
+    app: Flask, now: datetime | None = None, *, epoch: int | None = None
+) -> Renewed:
     """Write the task classes into the database and renew the plan; no job is wiped.
 
-    Raises `BadAutomationModule`.
+    Raises `BadAutomationModule`, and `Fenced` if `epoch` is no longer the last.
     """
     with app.app_context():
         _load()
         with write(db.session):
             describe_classes(db.session())
-        return renew_automations(now)
+        return renew_automations(now, epoch=epoch)
 
 
 def describe_classes(session: Session) -> None:
@@ -100,15 +105,18 @@ def _rename(session: Session, rows: dict[str, AutomationClasses], old: str, new:
 # --- catching up ---------------------------------------------------------------------------------
 
 
-def renew_automations(now: datetime | None = None, *, dry_run: bool = False) -> Renewed:
+def renew_automations(
+    now: datetime | None = None, *, dry_run: bool = False, epoch: int | None = None
+) -> Renewed:
     """Bring the jobs of all event schedules in line with the rows; twice is harmless (WA5).
 
     A schedule or an item that raises is logged, reported in `left_out` and stops no other.
-    Writes nothing while nothing changed; a `dry_run` only counts what it would write.
+    Writes nothing while nothing changed; a `dry_run` only counts what it would write. Raises
+    `Fenced` if `epoch`, the number of a scheduler's start, is no longer the last (SI4).
     """
     with current_app.app_context():  # a session of its own: the caller's stays as it is
         _load()
-        renewed, now = Renewed(dry_run=dry_run), now or utcnow()
+        renewed, now = Renewed(dry_run=dry_run, epoch=epoch), now or utcnow()
         session = db.session()
         _repair(session, renewed, now)
         planned = diff.read_plan(session)
@@ -160,15 +168,26 @@ def _load() -> None:
 
 @contextmanager
 def _apart(session: Session, renewed: Renewed, what: str) -> Iterator[None]:
-    """A transaction of its own; what fails in it is told and rolled back."""
+    """A transaction of its own; what fails in it is told and rolled back.
+
+    Its fence comes last: a task class that takes long to say what it plans keeps nothing locked.
+    """
     try:
         with write(session), no_exit():
             yield
             if renewed.dry_run:
                 session.rollback()
+            elif renewed.epoch is not None:
+                _fence(session, renewed.epoch)
     except Exception as error:  # theirs or the database's: the next one shall have its turn
         log.exception("left out of the plan: %s", what)
         renewed.left_out.append((what, named(error)))
+
+
+def _fence(session: Session, epoch: int) -> None:
+    session.flush()  # what was changed is written by now
+    if has_written(session.connection()):
+        require_epoch(session, epoch)
 
 
 def _repair(session: Session, renewed: Renewed, now: datetime) -> None:

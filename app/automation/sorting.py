@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ from app.models.automation import (
     AutomationSchedule,
     RunStatus,
 )
+from app.models.bulk import send
 from app.models.rules import Environment, rules_of
 from app.services import runs
 from app.services.plan import Occurrence
@@ -138,6 +139,19 @@ def _schedule(session: Session, name: str, class_name: str) -> AutomationSchedul
         .execution_options(populate_existing=True)
     ).one_or_none()
     return found
+
+
+def still_works(terms: Terms) -> bool:
+    """Whether the schedule of these terms is on, and has its name."""
+    known = {"id": terms.schedule_id, "name": terms.name}
+    return send(terms.session, _working(), known).first() is not None
+
+
+@cache
+def _working() -> sa.Select[Any]:
+    s = AutomationSchedule
+    mine = (s.id == sa.bindparam("id"), s.name == sa.bindparam("name"))
+    return sa.select(s.id).where(*mine, s.works())
 
 
 def why_off(automation: AutomationSchedule) -> str | None:

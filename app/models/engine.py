@@ -236,6 +236,13 @@ def writes(statement: str, context: Any) -> bool:
     return getattr(asked, "_for_update_arg", None) is not None
 
 
+def has_written(conn: Connection) -> bool:
+    """Whether the unit of this connection has written or locked anything yet."""
+    raw = _raw(conn)
+    bare = not raw.in_transaction if conn.dialect.name == "sqlite" else raw.autocommit
+    return not bare and not _reads_only(conn)
+
+
 def _reads_only(conn: Connection) -> bool:
     return conn.get_execution_options().get("unit") == "read"
 

@@ -126,7 +126,7 @@ class TrainingEnroll(Model):
         return sa.or_(deadline.is_(None), deadline > now)
 
     @staticmethod
-    def overdue_at(now: datetime) -> ColumnElement[bool]:
+    def overdue_at(now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
         """The deadline has come: from that very instant an answer is too late."""
         return TrainingEnroll.invite_expires_at <= now
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.extensions import Model
-from app.models.bulk import among
+from app.models.bulk import among, send
 from app.models.enrolment import TrainingEnroll
 from app.models.types import PlainJson, UtcDateTime, Uuid, enum_type, new_uuid
 
@@ -115,7 +115,9 @@ def failing_invitations(session: Session, ids: Sequence[int], now: datetime) -> 
     Its letter met an error, or its channel rests: from the first error until it is sent or given up
     (reliability OB9); merely unsent is no fault.
     """
-    return set(session.scalars(_failing(), {"ids": list(ids), "now": now})) if ids else set()
+    if not ids:
+        return set()
+    return set(send(session, _failing(), {"ids": list(ids), "now": now}).scalars())
 
 
 @cache

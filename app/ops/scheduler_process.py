@@ -25,6 +25,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from app.automation import scheduler_ops
+from app.automation.claims import Fenced
 from app.automation.lock import BadLockAddress, LockHeld, SchedulerLock
 from app.automation.scheduler import app_scheduler
 from app.automation.scheduler_duties import Duty, DutyRunner, renew_duty, sweep_duty
@@ -86,6 +87,10 @@ def _end(sentence: str, code: int) -> int:
     return code
 
 
+def _replaced() -> int:
+    return _end("Another scheduler took over this database; stopping.", INTERNAL)
+
+
 def _die(sentence: str) -> NoReturn:
     """End at once, whatever hangs; a supervisor starts a fresh process."""
     with contextlib.suppress(OSError, ValueError):
@@ -111,7 +116,10 @@ class Process:
             self._require_own_database()
             epoch = self._take_over()
             say(f"lock held, epoch {epoch}")
-            scheduler_ops.init_app_scheduler(self.app)
+            try:
+                scheduler_ops.init_app_scheduler(self.app, epoch=epoch)
+            except Fenced:
+                return _replaced()
             self._say_what_is_planned()
         self._start(epoch)
         say("ready")
@@ -206,7 +214,7 @@ class Process:
             report=self._report,
         )
         self.duties.start(sweep_duty(epoch))
-        self.duties.start(renew_duty())
+        self.duties.start(renew_duty(epoch))
         self.duties.start(post_duty(), workers=OUTBOX_WORKERS)
         self.lock.serve(self._rung)
 
@@ -225,7 +233,7 @@ class Process:
         """Look each second; 0 when asked to stop, 70 when the loop is dead or replaced."""
         while not self.asked.wait(1.0):
             if app_scheduler.fenced or self.duties.fenced:
-                return _end("Another scheduler took over this database; stopping.", INTERNAL)
+                return _replaced()
             silent = time.monotonic() - app_scheduler.last_pass
             if silent > SILENT_FOR:
                 _die(f"No pass for {silent:.0f} s")

@@ -120,16 +120,21 @@ def end(
     now: datetime,
     *,
     where: ColumnElement[bool] = ALWAYS,
+    given: dict[str, Any] | None = None,
     reason: str | None = None,
     note: str | None = None,
 ) -> list[Place]:
-    """waitlist-invited -> waitlist-invite-expired (WE2 7, 8); `invite_date` stays."""
+    """waitlist-invited -> waitlist-invite-expired (WE2 7, 8); `invite_date` stays.
+
+    Only those of which `where` is true, with the values `given` for its parameters.
+    """
     places = move_many(
         session,
         ids,
         INVITED,
         EXPIRED,
         where=where,
+        given=given,
         missed_invites=ONE_MORE_MISSED,
         ical_sequence=NEXT_SEQUENCE,
     )

@@ -157,13 +157,14 @@ def move_many(
     to: EnrolmentStatus,
     *,
     where: ColumnElement[bool] = ALWAYS,
+    given: dict[str, Any] | None = None,
     **changes: Any,
 ) -> list[Place]:
     """The same guard over a set of enrolments; return those that moved, in the order of `ids`."""
     if not ids:
         return []
     statement, values = _guarded(TrainingEnroll, "many", from_, to, where, changes)
-    rows = send(session, statement, values | {"moving": list(ids)})
+    rows = send(session, statement, values | {"moving": list(ids), **(given or {})})
     moved = {row.id: Place(*row) for row in rows}
     forget(session, moved)
     return [moved[id_] for id_ in ids if id_ in moved]

@@ -53,6 +53,7 @@ from app.models.queue import (
 )
 from app.models.rules import Environment, Rules, rules_of
 from app.models.training import Training
+from app.models.types import UtcDateTime
 from app.models.user import User, UserSettings
 from app.services import history, invitations, letters, plan
 from app.services.actors import SYSTEM, Actor
@@ -583,47 +584,56 @@ def expire_overdue(
 
     What stands at `end_overdue` holds.
     """
-    ended = end_overdue(session, training_id, now, actor=actor, as_of=as_of, only=only)
-    refill(session, session.get_one(Training, training_id), now)  # locked just now
+    training = within(actor, locked(session, Training, training_id))
+    ended = end_overdue(session, training, now, actor=actor, as_of=as_of, only=only)
+    refill(session, training, now)
     return [place.uuid for place in ended]
 
 
 def end_overdue(
     session: Session,
-    training_id: int,
+    training: Training,
     now: datetime,
     *,
     actor: Actor = SYSTEM,
     as_of: datetime | None = None,
     only: Sequence[int] | None = None,
 ) -> list[Place]:
-    """End the overdue invitations of a training; who calls refills it afterwards.
+    """End the overdue invitations of a training for who holds its lock, and refills it afterwards.
 
     `as_of` is the instant deadlines are compared with: `now`, but in DEVELOPMENT the due time of
     the job (WA9). What a schedule granted ends only while it works, or past the hard stop; so does
     an invitation whose letter fails (WI8: `deadline_changes.postpone_failing` gives it new time).
     """
-    training = within(actor, locked(session, Training, training_id))
     at = as_of or now
     stand = standing(session, training, now)
-    overdue = sa.and_(TrainingEnroll.overdue_at(at), _expires_by_itself(stand, at))
-    which = sa.select(TrainingEnroll.id).where(
-        TrainingEnroll.training_id == training_id,
-        TrainingEnroll.status == INVITED,
-        overdue,
+    all_end = stand.hard_stop is not None and stand.hard_stop <= at
+    asked = {"training": training.id, "overdue_at": at, "only": only}
+    ids = list(send(session, _ending(all_end, only is not None), asked).scalars())
+    if not all_end:
+        wait = _waiting_for_their_letter(session, ids, stand)
+        ids = [id_ for id_ in ids if id_ not in wait]
+    overdue, given = _overdue(all_end), {"overdue_at": at}
+    return invitations.end(session, ids, "expired", actor, now, where=overdue, given=given)
+
+
+@cache
+def _overdue(all_end: bool) -> ColumnElement[bool]:
+    """What ends at `overdue_at`; past the hard stop all that is overdue does."""
+    overdue = TrainingEnroll.overdue_at(sa.bindparam("overdue_at", type_=UtcDateTime))
+    return overdue if all_end else sa.and_(overdue, expires_at_deadline())
+
+
+@cache
+def _ending(all_end: bool, of_some: bool) -> sa.Select[Any]:
+    """Their ids, first in line first."""
+    e = TrainingEnroll
+    which = sa.select(e.id).where(
+        e.training_id == sa.bindparam("training"), e.status == INVITED, _overdue(all_end)
     )
-    if only is not None:
-        which = which.where(among(TrainingEnroll.id, only))
-    ids = list(session.scalars(which.order_by(TrainingEnroll.queue_position)))
-    wait = _waiting_for_their_letter(session, ids, stand, at)
-    ids = [id_ for id_ in ids if id_ not in wait]
-    return invitations.end(session, ids, "expired", actor, now, where=overdue)
-
-
-def _expires_by_itself(stand: Standing, at: datetime) -> ColumnElement[bool]:
-    if stand.hard_stop is not None and stand.hard_stop <= at:
-        return sa.true()
-    return expires_at_deadline()
+    if of_some:
+        which = which.where(among(e.id, "only"))
+    return which.order_by(e.queue_position)
 
 
 def expires_at_deadline() -> ColumnElement[bool]:
@@ -633,11 +643,8 @@ def expires_at_deadline() -> ColumnElement[bool]:
     return sa.or_(granted_by.is_(None), granted_by.in_(works))
 
 
-def _waiting_for_their_letter(
-    session: Session, ids: Sequence[int], stand: Standing, at: datetime
-) -> set[int]:
+def _waiting_for_their_letter(session: Session, ids: Sequence[int], stand: Standing) -> set[int]:
     """Nobody runs out of time over a letter that we could not send (WI8)."""
-    last_moment = stand.hard_stop is not None and stand.hard_stop <= at
-    if not ids or last_moment or stand.rules.environment is Environment.DEVELOPMENT:
+    if not ids or stand.rules.environment is Environment.DEVELOPMENT:
         return set()
     return failing_invitations(session, ids, stand.now)

@@ -122,6 +122,25 @@ def test_who_was_replaced_sweeps_nothing(two_overdue: tuple[Flask, int, int]) ->
     assert the_sweep(app, DEADLINE, epoch=2) == "swept 2"
 
 
+def test_who_is_replaced_in_the_middle_sweeps_no_other(
+    two_overdue: tuple[Flask, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, *_ = two_overdue
+    with app.app_context(), write(db.session):
+        db.session.execute(sa.insert(SchedulerEpoch).values(id=1, epoch=1))
+    really = sweep.sweep_training
+
+    def and_then_somebody_takes_over(session: Any, training_id: int, now: Any) -> None:
+        really(session, training_id, now)
+        session.execute(sa.update(SchedulerEpoch).values(epoch=2))
+
+    monkeypatch.setattr(sweep, "sweep_training", and_then_somebody_takes_over)
+    with pytest.raises(Fenced):
+        the_sweep(app, DEADLINE, epoch=1)
+    assert len(overdue(app, DEADLINE)) == 1
+    assert setbacks(app) == {}
+
+
 def test_asked_to_stop_it_begins_no_other_training(two_overdue: tuple[Flask, int, int]) -> None:
     app, one, other = two_overdue
     stop = threading.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -17,6 +18,7 @@ from flask import Flask
 
 from app.automation import registry
 from app.automation.automation_base import BaseAutomationTask, Late, register_automation
+from app.automation.claims import Fenced
 from app.automation.scheduler_ops import init_app_scheduler, renew_automations
 from app.extensions import db
 from app.models import (
@@ -26,6 +28,7 @@ from app.models import (
     EventsEnum,
     Job,
     Practice,
+    SchedulerEpoch,
     Training,
     TrainingEnroll,
     TrainingEvent,
@@ -203,6 +206,26 @@ def test_a_renew_that_changes_nothing_waits_for_no_writer(stage: Cast, renew: Re
         other.execute(sa.update(Job).values(attempts=Job.attempts))
         assert renew_automations(NOON).planned == 0
         other.rollback()
+
+
+@pytest.mark.parametrize(("epoch", "planned"), [(1, 0), (2, 1)])
+def test_who_was_replaced_plans_nothing(
+    stage: Cast, renew: Renew, epoch: int, planned: int
+) -> None:
+    stage.offer("Ben")
+    stage.add(SchedulerEpoch(id=1, epoch=2))
+    lose(stage)
+    stage.session.commit()
+    with contextlib.suppress(Fenced):
+        renew_automations(NOON, epoch=epoch)
+    assert stage.session.scalar(sa.select(sa.func.count()).select_from(Job)) == planned
+
+
+def test_whose_renew_changes_nothing_need_not_be_the_last(stage: Cast, renew: Renew) -> None:
+    stage.offer("Ben")
+    stage.add(SchedulerEpoch(id=1, epoch=2))
+    renew()
+    assert renew_automations(NOON, epoch=1).planned == 0
 
 
 # --- one changed, one lost, one foreign ----------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.automation.automation_base import BaseAutomationTask, Late, LeftOut, register_automation
 from app.extensions import db
 from app.models.automation import AutomationSchedule, BeforeAfterEnum, EventsEnum
-from app.models.bulk import among
+from app.models.bulk import among, send
 from app.models.enrolment import INVITED, TrainingEnroll
 from app.models.person import Student
 from app.models.training import Training
@@ -124,7 +125,7 @@ def _run_training(
     ended: list[Place] = []
     for as_of in sorted({task.as_of for task in tasks}):  # one, but in DEVELOPMENT (WA9)
         only = [rows[task.id].id for task in tasks if task.as_of == as_of]
-        ended += waitlist.end_overdue(session, training_id, now, as_of=as_of, only=only)
+        ended += waitlist.end_overdue(session, training, now, as_of=as_of, only=only)
     if len(ended) < len(tasks):  # some were answered, or could not be told yet
         deadline_changes.postpone_failing(session, training, now)
     invited = waitlist.refill(session, training, now).invited
@@ -142,9 +143,13 @@ def _run_training(
 
 
 def _rows_of(session: Session, uuids: Sequence[str]) -> dict[str, Any]:
+    return {row.uuid: row for row in send(session, _named(), {"uuids": list(uuids)})}
+
+
+@cache
+def _named() -> Any:
     e = TrainingEnroll
-    rows = sa.select(e.uuid, e.id, e.training_id, e.status).where(among(e.uuid, uuids))
-    return {row.uuid: row for row in session.execute(rows)}
+    return sa.select(e.uuid, e.id, e.training_id, e.status).where(among(e.uuid, "uuids"))
 
 
 def _users(session: Session, uuids: Sequence[str]) -> list[int]:
