@@ -8,7 +8,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.extensions import csrf
-from app.limits import limiter
+from app.limits import limiter, storage_uri
 from app.web import (
     accounts,
     catalogue,
@@ -80,7 +80,7 @@ def _configure(app: Flask, settings: Settings) -> None:
         SESSION_REFRESH_EACH_REQUEST=False,  # only what changed is sent again
         PERMANENT_SESSION_LIFETIME=timedelta(hours=12),
         WTF_CSRF_TIME_LIMIT=8 * 3600,
-        RATELIMIT_STORAGE_URI=settings.ratelimit_storage_uri,
+        RATELIMIT_STORAGE_URI=storage_uri(settings.ratelimit_storage_uri),
     )
 
 

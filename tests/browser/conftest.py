@@ -37,7 +37,7 @@ def browser() -> Iterator[Browser]:
 def live_app(browser: Browser) -> Iterator[Flask]:
     """The application as in the demo, over plain http, on a database of its own (SQLite)."""
     with databases.a_database("sqlite") as url:
-        app = databases.app_on(
+        app = databases.web_app_on(
             url,
             demo=True,
             secret_key=SECRET,

@@ -25,7 +25,7 @@ from tests.web.links import path_of, token_for
 def live_app(browser: Browser, tmp_path: Path) -> Iterator[Flask]:
     """The demo, its letters in a folder."""
     with databases.a_database("sqlite") as url:
-        app = databases.app_on(
+        app = databases.web_app_on(
             url,
             demo=True,
             secret_key=SECRET,

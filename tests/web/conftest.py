@@ -26,7 +26,7 @@ def shared_web_apps() -> Iterator[dict[str, Flask]]:
         apps = {}
         for kind in databases.KINDS:
             url = stack.enter_context(databases.a_database(kind))
-            apps[kind] = app = databases.app_on(url, public_base_url="https://localhost")
+            apps[kind] = app = databases.web_app_on(url, public_base_url="https://localhost")
             app.testing = True  # a fault of ours is seen, not answered with a page
             app.config["PREFERRED_URL_SCHEME"] = "https"
             stack.callback(_dispose, app)

@@ -73,7 +73,7 @@ def test_the_session_cookie_is_for_this_host_over_tls_alone(client: Client) -> N
 
 def test_on_plain_http_the_demo_has_a_cookie_of_its_own(url: str) -> None:
     secrets = {name: f"{name} of at least thirty-two bytes" for name in ("secret_key",)}
-    demo = databases.app_on(
+    demo = databases.web_app_on(
         url,
         demo=True,
         security_password_salt="a salt of at least thirty-two bytes",
@@ -86,7 +86,7 @@ def test_on_plain_http_the_demo_has_a_cookie_of_its_own(url: str) -> None:
 
 
 def test_a_host_that_is_not_ours_is_refused(url: str) -> None:
-    app = databases.app_on(url, trusted_hosts=["training.example.org"])
+    app = databases.web_app_on(url, trusted_hosts=["training.example.org"])
     answer = app.test_client().get("/", base_url="https://evil.example")
     assert answer.status_code == 400
     assert "Content-Security-Policy" in answer.headers
@@ -95,7 +95,7 @@ def test_a_host_that_is_not_ours_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize(("proxies", "believed"), [(0, False), (1, True)])
 def test_a_proxy_is_believed_only_when_it_is_named(url: str, proxies: int, believed: bool) -> None:
-    app = databases.app_on(url, trusted_proxies=proxies)
+    app = databases.web_app_on(url, trusted_proxies=proxies)
     forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
     answer = app.test_client().get("/", headers=forwarded, base_url="http://localhost")
     assert ("Strict-Transport-Security" in answer.headers) is believed

@@ -30,7 +30,7 @@ def demo_apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fl
         apps = {}
         for kind in databases.KINDS:
             url = stack.enter_context(databases.a_database(kind))
-            apps[kind] = app = databases.app_on(
+            apps[kind] = app = databases.web_app_on(
                 url,
                 demo=True,
                 secret_key=SECRET,
@@ -95,7 +95,7 @@ def listed(client: Client, query: str = "") -> list[tuple[str, str]]:
 
 def test_nobody_reads_letters_of_a_real_installation(cast: Cast, kind: str) -> None:
     with databases.a_database(kind) as url:
-        app = databases.app_on(url, public_base_url="https://localhost")
+        app = databases.web_app_on(url, public_base_url="https://localhost")
         client = client_of(app)
         statuses = [client.get(at).status_code for at in ("/dev/outbox", "/dev/outbox/1")]
         _dispose(app)
