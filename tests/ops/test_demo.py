@@ -45,7 +45,7 @@ PASSWORD = "bado-kemi-luna-tofi"
 
 
 def demo_on(url: str, folder: Path, **settings: Any) -> Flask:
-    app = databases.app_on(
+    app = databases.web_app_on(
         url,
         **{
             "demo": True,

@@ -95,6 +95,6 @@ def test_a_demo_is_for_this_machine_alone(env: dict[str, str]) -> None:
 
 def test_every_other_cookie_is_secure_and_of_this_host(env: dict[str, str]) -> None:
     url = env["SQLALCHEMY_DATABASE_URI"]
-    app = databases.app_on(url, secret_key=SECRET, public_base_url="https://x.example")
+    app = databases.web_app_on(url, secret_key=SECRET, public_base_url="https://x.example")
     assert app.config["SESSION_COOKIE_NAME"] == "__Host-nextseat"
     assert app.config["SESSION_COOKIE_SECURE"] is True

@@ -19,7 +19,7 @@ SECRETS = {"secret_key": "s" * 40, "security_password_salt": "p" * 40}
 @pytest.fixture
 def shell(url: str) -> Any:
     """The cast's practice; Max has no account of the office yet."""
-    shell = Shell(databases.app_on(url, public_base_url="https://t.example.org", **SECRETS))
+    shell = Shell(databases.web_app_on(url, public_base_url="https://t.example.org", **SECRETS))
     with shell.cast():
         pass
     return shell
@@ -122,7 +122,7 @@ def test_a_reset_of_codes_is_told_with_its_reason(shell: Shell) -> None:
 
 
 def test_in_production_without_secrets_nothing_is_hashed_that_opens_nothing(url: str) -> None:
-    shell = Shell(databases.app_on(url))
+    shell = Shell(databases.web_app_on(url))
     with shell.cast():
         pass
     done = shell("users", "create", EVA)
