@@ -137,6 +137,16 @@ def is_busy(error: BaseException) -> bool:
     return _sqlstate(error) in {"55P03", "57014"} or "database is locked" in str(error)
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether the database could not be reached, or went away amid a unit (people PG4)."""
+    if not isinstance(error, sa.exc.DBAPIError):
+        return False
+    state, driver = _sqlstate(error), type(error.orig).__module__.partition(".")[0]
+    unreached = isinstance(error, sa.exc.OperationalError) and driver == "psycopg2" and not state
+    shut = state is not None and (state.startswith(("08", "57P")) or state == "53300")
+    return error.connection_invalidated or unreached or shut
+
+
 def is_deadlock(error: BaseException) -> bool:
     """Whether the whole unit may simply run again: deadlock or serialisation failure (DB5)."""
     return _sqlstate(error) in {"40001", "40P01"}

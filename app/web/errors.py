@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from contextlib import suppress
 from math import ceil
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, current_app, g, make_response, render_template, request
 from flask.globals import request_ctx
@@ -18,12 +20,14 @@ from flask_babel import ngettext as _n
 from flask_limiter import RateLimitExceeded
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RoutingException
 
 from app.extensions import db
 from app.limits import limiter
-from app.models.engine import is_busy
+from app.models.engine import is_away, is_busy
 from app.services.refusals import Refusal
-from app.web import frame
+from app.web import frame, whoami
+from app.web.units import SAFE
 
 log = logging.getLogger("app.web.errors")
 
@@ -54,7 +58,9 @@ def _http(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400 and error.response:
         return make_response(error.response)
-    db.session.rollback()
+    if status == 404 and (there := _without_slash()):
+        return make_response("", 308, {"Location": there})
+    _give_up_what_was_begun()
     log.info("request %s: %s at %s", request_id(), status, request.endpoint)
     wait = _wait() if isinstance(error, RateLimitExceeded) else None
     answer = _page(status, wait=in_words(wait) if wait else None)
@@ -66,17 +72,30 @@ def _http(error: HTTPException) -> Response:
     return answer
 
 
+def _without_slash() -> str | None:
+    """The page that somebody meant who typed a slash behind its address."""
+    adapter, path = request_ctx.url_adapter, request.path.rstrip("/")
+    if adapter is None or path in ("", request.path) or request.method not in SAFE:
+        return None
+    try:
+        endpoint, values = adapter.match(path)
+    except (HTTPException, RoutingException):
+        return None
+    return adapter.build(endpoint, values) + _behind(request.query_string.decode("latin-1"))
+
+
 def _refused(refusal: Refusal) -> Response:
-    db.session.rollback()
+    _give_up_what_was_begun()
     log.info("request %s: refused, %s, at %s", request_id(), refusal.code, request.endpoint)
     return make_response(frame.refuse(refusal))
 
 
 def _failed(error: Exception) -> Response:
-    db.session.rollback()
-    if is_busy(error):
-        log.warning("request %s: the database is busy, at %s", request_id(), request.endpoint)
-        answer = _page(503)
+    _give_up_what_was_begun()
+    if is_busy(error) or is_away(error):
+        why = "busy" if is_busy(error) else "away"
+        log.warning("request %s: the database is %s, at %s", request_id(), why, request.endpoint)
+        answer = _page(503, unsure=_may_be_done(error))
         answer.headers["Retry-After"] = TRY_AGAIN
         return answer
     if current_app.testing:
@@ -85,17 +104,53 @@ def _failed(error: Exception) -> Response:
     return _page(500, request_id=request_id())
 
 
+def _may_be_done(error: Exception) -> bool:
+    """Whether a connection was lost amid an act: nobody knows whether it was committed."""
+    return request.method not in SAFE and getattr(error, "connection_invalidated", False)
+
+
+def _give_up_what_was_begun() -> None:
+    with suppress(SQLAlchemyError):  # a connection that is lost can't even be told
+        db.session.rollback()
+
+
 def _page(status: int, **values: Any) -> Response:
     """The page of that status; plain words where even a page can't be made."""
     known = status if status in WITH_A_PAGE else (400 if status < 500 else 500)
     if request_ctx.url_adapter is None:  # a host that we don't serve: no link can be written
         return make_response("We do not serve this address.\n", 400, {"Content-Type": "text/plain"})
+    values |= {"status": known, "again": _again(known), "back": _back(known)}
     try:
-        page = render_template("frame/error.html", status=known, **values)
+        page = render_template("frame/error.html", **values)
     except (SQLAlchemyError, TimeoutError):  # whose name stands on a page is in the database
-        db.session.rollback()
-        page = render_template("frame/bare_error.html", status=known, **values)
+        _give_up_what_was_begun()
+        whoami.nobody()  # each template asks who it is, this one too
+        page = render_template("frame/bare_error.html", **values)
     return make_response(page, status)
+
+
+def _again(status: int) -> str | None:
+    """This very page, where asking for it again may help."""
+    return _here() if status in (500, 503) and request.method in SAFE else None
+
+
+def _here() -> str:
+    """The path asked for, of this site however it is spelt."""
+    return "/" + quote(request.path.lstrip("/")) + _behind(request.query_string.decode("latin-1"))
+
+
+def _back(status: int) -> str | None:
+    """The page of ours that the browser came from, where something can be mended there."""
+    if status not in (400, 409, 413, 429, 500, 503) or request.method in SAFE:
+        return None
+    came_from = urlsplit(request.referrer or "")
+    if f"{came_from.scheme}://{came_from.netloc}/" != request.host_url:
+        return None
+    return "/" + came_from.path.lstrip("/") + _behind(came_from.query)
+
+
+def _behind(query: str) -> str:
+    return f"?{query}" if query else ""
 
 
 # --- too many tries ------------------------------------------------------------------------------

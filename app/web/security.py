@@ -42,6 +42,7 @@ hashing = threading.Lock()  # one password at a time: each takes 64 MiB (SE3)
 def init_app(app: Flask, settings: Settings) -> None:
     """Wire Flask-Security to our people, our pages and our cookies."""
     app.config.update(_options(settings))
+    app.before_request(_ask_for_nobody)  # before the library asks who it is
     security = Security(
         datastore=People(db, User, Role, WebAuthn),
         login_form=SignInForm,
@@ -220,8 +221,13 @@ def _end(_app: Flask, **_more: Any) -> None:
     whoami.forget()
 
 
+def _ask_for_nobody() -> None:
+    if whoami.for_anybody():
+        whoami.nobody()
+
+
 def _end_old_sessions() -> None:
-    if request.endpoint == "static" or "_user_id" not in session:
+    if whoami.for_anybody() or "_user_id" not in session:
         return
     now = int(time.time())
     idle = now - session.get("seen", 0)
@@ -235,7 +241,7 @@ def _end_old_sessions() -> None:
 
 def _ask_for_a_code() -> Any:
     """Whoever got a role that needs codes signs in anew before any page shows it (PG1)."""
-    if request.endpoint in (None, "static", "security.logout") or session.get("code"):
+    if request.endpoint in (None, "security.logout") or session.get("code"):
         return None
     if whoami.person() is None or not set(whoami.roles()) & set(_roles_with_codes()):
         return None

@@ -6,7 +6,17 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from flask import Flask, abort, g, has_request_context, redirect, request, session, url_for
+from flask import (
+    Flask,
+    abort,
+    current_app,
+    g,
+    has_request_context,
+    redirect,
+    request,
+    session,
+    url_for,
+)
 from flask_security import current_user
 
 from app.extensions import db
@@ -21,6 +31,10 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 # In the order in which a person with several starts in one (people PG1).
 ROLES = ("admin", "trainer", "student", "organiser", "venue-owner")
+
+
+# Answers that are the same for everybody: they ask no database who it is (people PO2).
+FOR_ANYBODY = ("static", "admin.static", "health.healthz")
 
 
 def init_app(app: Flask) -> None:
@@ -44,6 +58,18 @@ def standing() -> Standing:
     return found
 
 
+def practices() -> list[Standing]:
+    """Where they may look at trainings: here, then wherever else they learn."""
+    here = standing()
+    others = [here.at(one.id) for one, _student in here.learns if one is not here.practice]
+    return [here, *others] if here.practice else []
+
+
+def enter(practice_id: int) -> None:
+    """The rest of this request is about a practice: what they are, and its zone."""
+    g.standing = standing().at(practice_id)
+
+
 def practice() -> Practice | None:
     """The practice whose pages these are."""
     return standing().practice
@@ -63,6 +89,17 @@ def language() -> str | None:
     """The language of their account."""
     who = person()
     return who.settings.language if who and who.settings else None
+
+
+def for_anybody() -> bool:
+    """Whether it doesn't matter who asks."""
+    return request.endpoint in FOR_ANYBODY
+
+
+def nobody() -> None:
+    """For the rest of this request it is a visitor of no practice: the database is not asked."""
+    g._login_user = current_app.login_manager.anonymous_user()  # type: ignore[attr-defined]
+    g.standing = Standing()
 
 
 # --- roles ---------------------------------------------------------------------------------------

@@ -408,3 +408,13 @@ def refused_with(code: str | None, text: str = "refused") -> sa.exc.OperationalE
 )
 def test_what_is_busy_and_what_is_a_deadlock(error: Exception, busy: bool, deadlock: bool) -> None:
     assert (engine.is_busy(error), engine.is_deadlock(error)) == (busy, deadlock)
+    assert not engine.is_away(error)
+
+
+def test_a_server_that_is_away_is_told_from_a_statement_that_fails() -> None:
+    nowhere = sa.create_engine("postgresql+psycopg2://nobody@127.0.0.1:1/nothing")
+    with pytest.raises(sa.exc.OperationalError) as refused:
+        nowhere.connect()
+    assert engine.is_away(refused.value)
+    assert all(engine.is_away(refused_with(code)) for code in ("57P01", "57P03", "08006", "53300"))
+    assert not engine.is_away(sa.exc.IntegrityError("INSERT", {}, FromServer("23505")))

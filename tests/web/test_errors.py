@@ -14,6 +14,7 @@ from app.extensions import csrf, db
 from app.services.refusals import NotFound, Refusal
 from tests import databases
 from tests.cast import Cast
+from tests.sink import free_port
 from tests.web.browsing import Client, client_of, sign_in
 
 
@@ -40,6 +41,12 @@ def broken(url: str) -> Iterator[Client]:
         from flask import request
 
         return str(len(request.form) + len(request.get_data()))
+
+    @app.post("/loses")
+    @csrf.exempt
+    def loses() -> str:
+        away = Exception("server closed the connection")
+        raise sa.exc.OperationalError("COMMIT", {}, away, connection_invalidated=True)
 
     yield client_of(app)
     with app.app_context():
@@ -137,3 +144,97 @@ def test_who_is_several_people_may_choose(client: Client, cast: Cast, web_app: F
     assert '<button name="role" value="trainer" aria-current="true">' in page
     client.act("/role", role="student")
     assert '<button name="role" value="student" aria-current="true">' in client.get("/").text
+
+
+# --- a database that is busy or away, for somebody who is signed in ---
+
+ASKED = ["/trainings", "/nothing-here", "/healthz", "/static/app.css"]
+
+
+@pytest.mark.parametrize("path", ASKED)
+def test_a_full_pool_breaks_out_of_no_page(
+    client: Client, cast: Cast, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise sa.exc.TimeoutError("QueuePool limit reached")
+
+    sign_in(client, cast.student("Ada"))
+    monkeypatch.setattr("app.web.security.People.find_user", full)
+    answer = client.get(path)
+    asks_nobody = path in ("/healthz", "/static/app.css")
+    assert answer.status_code == (200 if asks_nobody else 503)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    if not asks_nobody:
+        assert answer.headers["Retry-After"] == "5"
+        assert f'href="{path}">Try again' in answer.text
+
+
+def test_a_fault_in_finding_who_it_is_still_tells_its_number(
+    web_app: Flask, client: Client, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_row(*_: object, **__: object) -> None:
+        raise sa.exc.DataError("SELECT 1", {}, Exception("secret words"))
+
+    sign_in(client, cast.student("Ada"))
+    monkeypatch.setattr("app.web.security.People.find_user", broken_row)
+    web_app.testing = False
+    answer = client.get("/trainings")
+    assert (answer.status_code, "this number" in answer.text) == (500, True)
+    assert "secret words" not in answer.text
+    assert "Content-Security-Policy" in answer.headers
+
+
+@pytest.fixture
+def without_server() -> Iterator[Flask]:
+    """The application, its PostgreSQL behind a port where nobody listens."""
+    url = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
+    app = databases.web_app_on(url, trusted_hosts=["localhost"], secret_key="s" * 40)
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+def test_a_server_that_is_away_is_no_fault_of_ours(without_server: Flask) -> None:
+    visitor, ada = client_of(without_server), client_of(without_server)
+    with ada.session_transaction(headers={"Referer": "https://localhost/"}) as cookie:
+        cookie.update(_user_id="a" * 32, since=1e12, seen=1e12)
+    for client in (visitor, ada):
+        for path in ("/", "/trainings"):
+            answer = client.get(path)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert client.get("/healthz").text == "ok"
+        assert client.get("/static/app.css").status_code == 200
+
+
+def test_whoever_asks_for_health_may_know_us_by_a_number(without_server: Flask) -> None:
+    client = client_of(without_server)
+    by_number = {"Host": "10.0.0.7:8000"}
+    assert client.get("/healthz", headers=by_number).text == "ok"
+    assert client.get("/terms", headers=by_number).status_code == 400
+
+
+def test_what_was_lost_amid_an_act_may_be_done(broken: Client) -> None:
+    answer = broken.post("/loses")
+    assert (answer.status_code, "Nothing was changed" in answer.text) == (503, False)
+    assert "look before you repeat it" in answer.text
+
+
+# --- the way on ---
+
+
+def test_who_posted_in_vain_is_led_back_to_our_page_and_to_no_other(client: Client) -> None:
+    ours = client.post("/role", headers={"Referer": "https://localhost/help?a=1"})
+    assert '<a href="/help?a=1">Back</a>' in ours.text
+    for other in ("https://evil.example/help", "https://localhost//evil.example/", ""):
+        page = client.post("/role", headers={"Referer": other}).text
+        assert 'href="//' not in page
+        assert "evil.example/help" not in page
+
+
+def test_a_slash_behind_an_address_is_no_dead_end(client: Client) -> None:
+    answer = client.get("/trainings/?when=past")
+    assert (answer.status_code, answer.location) == (308, "/trainings?when=past")
+    for nowhere in ("/nothing-here/", "/%2Fevil.example/", "/%5Cevil.example/"):
+        answer = client.get(nowhere)
+        assert "evil" not in answer.headers.get("Location", "")
+        assert answer.status_code in (308, 404)
