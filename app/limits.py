@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
+from limits import parse
 from limits.storage import Storage
+from werkzeug.exceptions import TooManyRequests
 
 TIDY_SECONDS = 60.0
 
@@ -79,3 +82,23 @@ class Memory(Storage):
 
 
 limiter = Limiter(get_remote_address)
+
+
+def count(limit: str, *whose: str) -> Callable[[], None]:
+    """Count a try before it is looked at; what comes back takes it off again, if it was right.
+
+    So many at once are never more than the limit. Raises `TooManyRequests`, with the seconds to
+    wait. The library's `with limiter.limit(…)` keeps one entry per line of code: of two threads
+    there one is counted as the other.
+    """
+    if not limiter.enabled:
+        return lambda: None
+    item, counter = parse(limit), limiter.limiter
+    if not counter.hit(item, *whose):
+        until = counter.get_window_stats(item, *whose).reset_time
+        raise TooManyRequests(retry_after=max(int(until - time.time()), 1))
+
+    def take_off() -> None:
+        counter.storage.incr(item.key_for(*whose), item.get_expiry(), -1)
+
+    return take_off

@@ -18,7 +18,7 @@ from wtforms import BooleanField, EmailField, PasswordField, StringField
 from wtforms.validators import DataRequired, Length
 
 from app.extensions import db, utcnow, write
-from app.limits import limiter
+from app.limits import count
 from app.models.practice import Practice
 from app.models.user import User
 from app.services import account_letters, accounts, people, tickets
@@ -30,7 +30,7 @@ from app.services.tickets import NEW_ADDRESS, NEW_PASSWORD, SIGN_UP
 from app.web import whoami
 from app.web.forms import Form
 from app.web.frame import has_page, page_of_form, see_other
-from app.web.security import counted_for, hashed
+from app.web.security import hashed, knows_password
 
 bp = Blueprint("accounts", __name__)
 
@@ -108,11 +108,9 @@ def _ask(template: str, wanted: str) -> Any:
     except Refusal as no:
         form.refuse(no, "email")
         return page_of_form(template, form)
-    with (
-        limiter.shared_limit(LETTERS, "letters", key_func=get_remote_address),
-        limiter.shared_limit(LETTERS, "letters", key_func=address.lower),
-        write(db.session),
-    ):
+    for whose in (get_remote_address(), address.lower()):
+        count(LETTERS, "letters", whose)
+    with write(db.session):
         _write_to(address, wanted, utcnow())
     return see_other("accounts.sent")
 
@@ -233,9 +231,7 @@ def change_password() -> Any:
     """Another password; whoever is signed in elsewhere is not any more (SE2)."""
     user, form = _me(), ChangeForm()
     if form.validate_on_submit():
-        with counted_for(user):
-            right = user.verify_and_update_password(form.current.data)
-        if not right:
+        if not knows_password(user, form.current.data or ""):
             form.refuse(_("This is not your password."), "current")
             return page_of_form("accounts/change_password.html", form)
         try:
@@ -269,12 +265,11 @@ def change_address() -> Any:
         except Refusal as no:
             form.refuse(no, "email")
             return page_of_form("accounts/change_address.html", form)
-        with counted_for(user):
-            right = user.verify_and_update_password(form.password.data)
-        if not right:
+        if not knows_password(user, form.password.data or ""):
             form.refuse(_("This is not your password."), "password")
             return page_of_form("accounts/change_address.html", form)
-        with limiter.limit(LETTERS, key_func=lambda: str(user.id)), write(db.session):
+        count(LETTERS, "new address", str(user.id))
+        with write(db.session):
             _write_to_new(user, address, now)
         notice = _("We have written to %(address)s. Open the letter there.", address=address)
         return see_other("profile.edit", notice)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from contextlib import AbstractContextManager
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Flask, current_app, flash, session
+from flask import Flask, current_app, flash, redirect, request, session, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_security import (
@@ -29,10 +30,13 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired
 
 from app.extensions import db, utcnow
-from app.limits import limiter
+from app.limits import count
 from app.models.user import User
 from app.services import account_letters, accounts, people
 from app.services.locks import locked
+from app.web import whoami
+
+log = logging.getLogger("app.web.codes")
 
 TRIES = "5 per 15 minutes"  # of one person
 RECOVERY_CODES = 10
@@ -44,6 +48,20 @@ def init_app(app: Flask) -> None:
     tf_profile_changed.connect(_changed, app)
     tf_disabled.connect(_changed, app)
     tf_code_confirmed.connect(_recommend_recovery, app)
+    app.before_request(_nothing_to_confirm)
+
+
+def _nothing_to_confirm() -> Any:
+    """To the front page from a page that asks for a code nobody needs to type now (RC1).
+
+    Whoever is signed in and is not setting up an app would be signed out there by the library.
+    """
+    if request.endpoint != PAGES[0] or whoami.person() is None:
+        return None
+    begun = session.get("tf_primary_method") and session.get("tf_totp_secret")
+    if begun and session.get("tf_state") == "validating_profile":
+        return None
+    return redirect(url_for("pages.front"), 303)
 
 
 class Codes(Totp):
@@ -141,10 +159,9 @@ class CodeForm(TwoFactorVerifyCodeForm):
     code = StringField(_l("Code of your app"), [DataRequired(_l("Type the code of six digits."))])
 
     def validate(self, **more: Any) -> bool:
-        """Whether it is right and new. Raises `RateLimitExceeded`."""
+        """Whether it is right and new. Raises `TooManyRequests`."""
         self.code.data = "".join((self.code.data or "").split())
-        with _counted(self.user):
-            return bool(super().validate(**more))
+        return _tried(self.user, lambda: bool(super(CodeForm, self).validate(**more)))
 
 
 class RecoveryForm(MfRecoveryForm):
@@ -153,13 +170,18 @@ class RecoveryForm(MfRecoveryForm):
     code = StringField(_l("Recovery code"), [DataRequired(_l("Type a recovery code."))])
 
     def validate(self, **more: Any) -> bool:
-        """Whether it has not been used. Raises `RateLimitExceeded`."""
-        with _counted(self.user):
-            return bool(super().validate(**more))
+        """Whether it has not been used. Raises `TooManyRequests`."""
+        return _tried(self.user, lambda: bool(super(RecoveryForm, self).validate(**more)))
 
 
-def _counted(user: Any) -> AbstractContextManager[Any]:
-    return limiter.shared_limit(TRIES, "codes", key_func=lambda: str(user.id))
+def _tried(user: Any, is_right: Callable[[], bool]) -> bool:
+    take_off = count(TRIES, "codes", str(user.id))
+    right = is_right()
+    if right:
+        take_off()
+    else:
+        log.info("user %s typed a wrong code", user.id)
+    return right
 
 
 def _changed(_app: Flask, user: Any, **_more: Any) -> None:

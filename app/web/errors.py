@@ -17,9 +17,8 @@ from urllib.parse import quote, urlsplit
 from flask import Flask, Response, current_app, g, make_response, render_template, request
 from flask.globals import request_ctx
 from flask_babel import ngettext as _n
-from flask_limiter import RateLimitExceeded
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, TooManyRequests
 from werkzeug.routing import RoutingException
 
 from app.extensions import db
@@ -62,7 +61,7 @@ def _http(error: HTTPException) -> Response:
         return make_response("", 308, {"Location": there})
     _give_up_what_was_begun()
     log.info("request %s: %s at %s", request_id(), status, request.endpoint)
-    wait = _wait() if isinstance(error, RateLimitExceeded) else None
+    wait = _wait(error) if isinstance(error, TooManyRequests) else None
     answer = _page(status, wait=in_words(wait) if wait else None)
     for name, value in error.get_headers(None):
         if name in ("Allow", "WWW-Authenticate"):
@@ -156,8 +155,10 @@ def _behind(query: str) -> str:
 # --- too many tries ------------------------------------------------------------------------------
 
 
-def _wait() -> int:
+def _wait(error: TooManyRequests) -> int:
     """Seconds until the limit that was hit lets the next one through."""
+    if isinstance(error.retry_after, int):
+        return error.retry_after
     hit = limiter.current_limit
     if hit is None:
         return 60

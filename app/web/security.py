@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -20,9 +21,10 @@ from wtforms import EmailField, PasswordField
 from wtforms.validators import DataRequired
 
 from app.extensions import db
-from app.limits import limiter
+from app.limits import count
 from app.models.user import Role, User, WebAuthn
-from app.services import accounts
+from app.services import accounts, letter_facts
+from app.services.students import BadAddress, valid_address
 from app.web import codes, whoami
 from app.web.mailing import OutboxMail
 from config import Settings, plain, totp_secrets
@@ -164,19 +166,25 @@ class SignInForm(LoginForm):
     password = PasswordField(_l("Password"), [DataRequired(_l("Type your password."))])
 
     def validate(self, **more: Any) -> bool:
-        """Whether these are somebody's. Raises `RateLimitExceeded`."""
-        with (
-            limiter.limit(TRIES_IN_ALL, key_func=lambda: "sign-in"),
-            limiter.limit(TRIES, key_func=self._who_tries),
-            hashing,
-        ):
+        """Whether these are somebody's. Raises `TooManyRequests`."""
+        self.email.data = _as_kept(self.email.data or "")
+        count(TRIES_IN_ALL, "sign-in", "all")
+        take_off = count(TRIES, "sign-in", get_remote_address(), self.email.data.lower())
+        with hashing:
             right = bool(super().validate(**more))
-        if not right:
+        if right:
+            take_off()
+        else:
             log.info("a sign-in was refused")
         return right
 
-    def _who_tries(self) -> str:
-        return f"sign-in {get_remote_address()} {(self.email.data or '').strip().lower()[:254]}"
+
+def _as_kept(address: str) -> str:
+    """An address however a browser writes it: with blanks around it, its domain as `xn--…`."""
+    try:
+        return valid_address(address)
+    except BadAddress:
+        return letter_facts.plain(address)[:254]  # nobody's
 
 
 class PasswordAgainForm(VerifyForm):
@@ -185,14 +193,28 @@ class PasswordAgainForm(VerifyForm):
     password = PasswordField(_l("Password"), [DataRequired(_l("Type your password."))])
 
     def validate(self, **more: Any) -> bool:
-        """Whether it is theirs. Raises `RateLimitExceeded`."""
-        with counted_for(self.user), hashing:
-            return bool(super().validate(**more))
+        """Whether it is theirs. Raises `TooManyRequests`."""
+        return _tried(self.user, lambda: bool(super(PasswordAgainForm, self).validate(**more)))
 
 
-def counted_for(user: Any) -> Any:
-    """Tries at the password of somebody who is signed in. Raises `RateLimitExceeded`."""
-    return limiter.shared_limit(TRIES, "password", key_func=lambda: str(user.id))
+def knows_password(user: User, typed: str) -> bool:
+    """Whether somebody who is signed in knows their password, however they type it (SE3).
+
+    Raises `TooManyRequests`.
+    """
+    password = current_app.extensions["security"].password_util.normalize(typed)
+    return _tried(user, lambda: bool(user.verify_and_update_password(password)))
+
+
+def _tried(user: Any, is_right: Callable[[], bool]) -> bool:
+    take_off = count(TRIES, "password", str(user.id))
+    with hashing:
+        right = is_right()
+    if right:
+        take_off()
+    else:
+        log.info("user %s typed a wrong password", user.id)
+    return right
 
 
 def _render(template: str, **values: Any) -> Any:

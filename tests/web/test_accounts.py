@@ -9,8 +9,10 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from app.extensions import utcnow
-from app.models import PersonStatus
+from app.models import PersonStatus, User
 from app.services import tickets
+from app.services.passwords import a_password
+from app.web.security import hashing
 from tests.cast import Cast
 from tests.web.browsing import Client, client_of, sign_in
 from tests.web.post import NEW, PASSWORD, letters, link, someone, student_of, there
@@ -192,6 +194,31 @@ def test_a_change_needs_the_old_password_and_keeps_only_this_session(
     assert client.act("/me/password", current=PASSWORD, password=NEW).status_code == 303
     assert "Ada Example" in client.get("/").text
     assert "Ada Example" not in elsewhere.get("/").text
+
+
+def test_letters_of_any_language_are_the_same_password_wherever_it_is_typed(
+    client: Client, web_app: Flask, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed, busy = "Zoë Çelik drinkt køffie", []
+    ada = someone(client, cast, password=a_password(typed))
+    verify = User.verify_and_update_password
+
+    def noting(user: User, password: str) -> bool:
+        busy.append(hashing.locked())
+        return verify(user, password)
+
+    monkeypatch.setattr(User, "verify_and_update_password", noting)
+    assert client.act("/sign-in", email=ada.email, password=typed).status_code == 302
+    assert client.act("/me/address", email=CLEO, password=typed).status_code == 303
+    assert client.act("/me/password", current=typed, password=NEW).status_code == 303
+    assert busy == [True] * 3  # one at a time (SE3)
+
+
+@pytest.mark.usefixtures("counting")
+def test_right_passwords_are_no_guesses(client: Client, cast: Cast) -> None:
+    sign_in(client, someone(client, cast))
+    asked = [client.act("/me/password", current=PASSWORD, password="x") for _ in range(7)]
+    assert {answer.status_code for answer in asked} == {400}  # for the new one alone
 
 
 @pytest.mark.usefixtures("counting")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
+from flask import Flask
 from limits import parse
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
+from werkzeug.exceptions import TooManyRequests
 
 from app import limits
-from app.limits import Memory, storage_uri
+from app.limits import Memory, count, storage_uri
 
 
 class Clock:
@@ -70,3 +73,24 @@ def test_one_or_all_can_be_forgiven() -> None:
     memory.clear("one")
     assert (memory.get("one"), memory.get("other")) == (0, 1)
     assert (memory.reset(), memory.get("other"), memory.check()) == (1, 0, True)
+
+
+def test_so_many_at_once_are_never_more_than_the_limit_though_right_ones_are_taken_off(
+    web_app: Flask, counting: None
+) -> None:
+    looked_at: list[int] = []
+
+    def attempt(n: int) -> None:
+        with web_app.app_context(), suppress(TooManyRequests):
+            count("5 per 15 minutes", "sign-in", "ada@example.org")
+            looked_at.append(n)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(attempt, range(200)))
+    assert len(looked_at) == 5
+    with web_app.app_context():
+        for _ in range(20):
+            count("5 per 15 minutes", "sign-in", "ben@example.org")()
+        with pytest.raises(TooManyRequests) as no:
+            count("5 per 15 minutes", "sign-in", "ada@example.org")
+    assert 880 <= no.value.retry_after <= 900

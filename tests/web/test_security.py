@@ -249,3 +249,13 @@ def test_what_the_library_mails_goes_through_the_outbox(
         db.session.commit()
     (letter,) = letters(stage)
     assert (letter.kind, letter.user_id) == ("account_changed", ada.id)
+
+
+def test_a_page_for_codes_that_nobody_asked_for_signs_nobody_out(
+    client: Client, cast: Cast
+) -> None:
+    sign_in(client, cast.student("Ada"))
+    answer = client.get(CODE)
+    assert (answer.status_code, answer.location) == (303, "/")
+    assert client.act(CODE, code="123456").location == "/"
+    assert "Ada Example" in client.get("/").text

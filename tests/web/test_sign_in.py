@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from app.models import User
 from tests.cast import Cast
 from tests.web.browsing import Client, client_of, csrf_token, sign_in
+from tests.web.post import someone
 
 PASSWORD = "correct horse battery staple"
 PATH = "/sign-in"
@@ -165,6 +166,38 @@ def test_tries_at_one_account_leave_the_others_alone(
     ben.password = ada.password
     assert last.status_code == 429
     assert attempt(client_of(web_app, cast.session), ben.email, "wrong").status_code == 400
+
+
+@pytest.mark.usefixtures("counting", "cheap")
+def test_who_signs_in_often_and_rightly_is_never_too_many(client: Client, cast: Cast) -> None:
+    ada = someone(client, cast)
+    for _ in range(4):
+        assert attempt(client, ada.email, "wrong").status_code == 400
+    for _ in range(6):
+        assert attempt(client, ada.email, PASSWORD).status_code == 302
+        client.act("/sign-out")
+    assert attempt(client, ada.email, "wrong").status_code == 400
+    assert attempt(client, ada.email, PASSWORD).status_code == 429  # the wrong ones still count
+
+
+# --- what was typed ---
+
+
+@pytest.mark.usefixtures("cheap", "counting")
+def test_an_address_is_the_same_however_a_browser_writes_it(client: Client, cast: Cast) -> None:
+    jan = someone(client, cast)
+    jan.email = "jan@münchen.de"
+    for typed in ("jan@xn--mnchen-3ya.de", " Jan@MÜNCHEN.de "):
+        assert attempt(client, typed, PASSWORD).status_code == 302
+        client.act("/sign-out")
+    spellings = ["jan@xn--mnchen-3ya.de", "jan@münchen.de", "  JAN@münchen.DE"] * 2
+    answers = [attempt(client, typed, "wrong").status_code for typed in spellings]
+    assert answers == [400] * 5 + [429]
+
+
+def test_what_no_address_holds_is_nobodys(client: Client, cast: Cast) -> None:
+    for typed in ("a\0b@x.org", "a\nb@x.org", "x" * 400_000):
+        assert attempt(client, typed, "p\0" + PASSWORD).status_code == 400
 
 
 # --- where it leads (reliability B37) ---
