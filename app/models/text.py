@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+import unicodedata
 from collections.abc import Callable
 
 import sqlalchemy as sa
@@ -24,6 +25,11 @@ def is_storable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return "\0" not in text
+
+
+def shown(text: str) -> str:
+    """What a reader sees of it: nothing of zero-width spaces and their like."""
+    return "".join(sign for sign in text if unicodedata.category(sign) != "Cf").strip()
 
 
 def said_by(error: BaseException, most: int = REASON) -> str:

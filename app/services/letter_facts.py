@@ -210,6 +210,12 @@ def plain(text: str) -> str:
     return " ".join("".join(" " if _acts(sign) else sign for sign in text).split())
 
 
+def plain_lines(text: str) -> str:
+    """The same of several lines: these stay, and so do the blanks within them."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "\n".join("".join(" " if _acts(sign) else sign for sign in line) for line in lines)
+
+
 def _acts(sign: str) -> bool:
     """Control characters, and those that turn the direction of what follows."""
     return unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in TURNS

@@ -10,6 +10,8 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _l
 
+from app.models.text import shown
+
 
 class Refusal(Exception):
     """Something isn't possible; `sentence` says why and what to do, `status` is its HTTP answer."""
@@ -42,6 +44,6 @@ class ReasonNeeded(Refusal):
 def a_reason(text: str | None) -> str:
     """The mandatory reason of an override, trimmed. Raises `ReasonNeeded`."""
     reason = (text or "").strip()
-    if not 5 <= len(reason) <= 500:
+    if len(shown(reason)) < 5 or len(reason) > 500:
         raise ReasonNeeded
     return reason

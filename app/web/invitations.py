@@ -31,6 +31,7 @@ from app.services import answers
 from app.services.answers import Day, Outcome, Reader, Seen, State, Why
 from app.services.letter_words import clock_time, date_of, instant, zone_name, zone_of
 from app.services.links import unbent
+from app.web import whoami
 
 bp = Blueprint("invitations", __name__)
 csrf.exempt(bp)
@@ -41,6 +42,7 @@ LINKS = limiter.shared_limit("30 per minute", scope="links")
 UNSUBSCRIBE = limiter.limit("300 per minute")
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}  # RFC 8058
+ROOMS = ("/invitations/", "/waitlist/", "/unsubscribe/")
 HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -68,6 +70,7 @@ OPPOSITES = {
 
 @bp.route("/invitations/", methods=["GET", "POST"], defaults={"token": ""})
 @bp.route("/invitations/<token>", methods=["GET", "POST"], strict_slashes=False)
+@bp.route("/invitations/<path:token>", methods=["GET", "POST"])  # whatever was typed: no such link
 @LINKS
 def show(token: str) -> Response:
     """An invitation and what can be answered; a POST to this address answers nothing."""
@@ -85,6 +88,7 @@ def answer(token: str, act: str) -> Response:
 
 @bp.route("/waitlist/", methods=["GET", "POST"], defaults={"token": ""})
 @bp.route("/waitlist/<token>", methods=["GET", "POST"], strict_slashes=False)
+@bp.route("/waitlist/<path:token>", methods=["GET", "POST"])
 @LINKS
 def show_waitlist(token: str) -> Response:
     """A place in the line, and what its letter offered to do with it."""
@@ -100,6 +104,7 @@ def answer_waitlist(token: str, act: str) -> Response:
 
 @bp.route("/unsubscribe/", methods=["GET", "POST"], defaults={"token": ""})
 @bp.route("/unsubscribe/<token>", methods=["GET", "POST"], strict_slashes=False)
+@bp.route("/unsubscribe/<path:token>", methods=["GET", "POST"])
 @UNSUBSCRIBE
 def unsubscribe(token: str) -> Response:
     """No more reminders: GET asks, POST acts, from the page or from a mail program's button."""
@@ -189,7 +194,9 @@ def _unsubscribe_page(who: Reader, token: str, status: int) -> Response:
 
 def _no_such_link() -> Response:
     """One answer for whatever does not verify, at the same cost (waitlist WK3)."""
-    return make_response(render_template("invitations/no_such_link.html"), 410)
+    name = practice.name if (practice := whoami.practice()) else "Nextseat"
+    page = render_template("invitations/no_such_link.html", practice_name=name)
+    return make_response(page, 410)
 
 
 def _to_page(page: str, token: str) -> Response:
@@ -232,9 +239,20 @@ def _is_ours(token: str, digest: str, act: str) -> bool:
 # --- what these answers say to browsers ----------------------------------------------------------
 
 
-@bp.after_request
+@bp.app_template_global()
+def under_a_link() -> bool:
+    """Whether this address may hold a token, also where no view takes what was asked of it.
+
+    Browsers are told to name such a page to nobody, so its forms could not say where they come
+    from: it has none of the session.
+    """
+    return request.path.startswith(ROOMS)
+
+
+@bp.after_app_request
 def _say_nothing_on(answer: Response) -> Response:
     """Not kept, not told to others, not indexed (ML4); whoever is signed in keeps their cookie."""
-    answer.headers.update(HEADERS)
-    session.modified = False
+    if under_a_link():
+        answer.headers.update(HEADERS)
+        session.modified = False
     return answer

@@ -5,6 +5,8 @@ In the demo no letter leaves the machine, so this is where people read theirs.
 
 from __future__ import annotations
 
+import re
+
 from flask import Blueprint, Response, abort, current_app, make_response, render_template, request
 
 from app.delivery import letterbox
@@ -34,7 +36,8 @@ def _only_where_nothing_is_real() -> None:
 @bp.get("", strict_slashes=False)
 def index() -> Response:
     """The latest letters, newest first; the list comes anew by itself."""
-    session, person = db.session(), request.args.get("person", type=int)
+    session, asked = db.session(), request.args.get("person", "")
+    person = int(asked) if re.fullmatch("[0-9]{1,9}", asked) else None
     return _kept_nowhere(
         render_template(
             "letterbox/index.html",

@@ -605,3 +605,27 @@ def test_the_leave_link_of_an_old_letter_points_to_the_newest(client: Client, ca
     cast.leave(cast.row("Ada"))
     page = client.get(path)
     assert (page.status_code, heading(page)) == (410, "There is a newer invitation")
+
+
+def test_a_link_that_holds_a_slash_is_no_link_like_any_other(client: Client, cast: Cast) -> None:
+    unknown = client.get("/invitations/" + "A" * 43).data
+    for room in ("invitations", "waitlist", "unsubscribe"):
+        for typed in ("a%2Fb", "a/b/", "a/b/accept"):
+            answers = [client.get(f"/{room}/{typed}"), client.post(f"/{room}/{typed}")]
+            assert {(one.status_code, one.data) for one in answers} == {(410, unknown)}, typed
+
+
+def test_no_page_under_a_link_has_a_form_of_the_session(
+    client: Client, cast: Cast, token: str
+) -> None:
+    """Browsers name such a page to nobody, so whatever it posts would be refused."""
+    sign_in(client, cast.tess)
+    path = path_of(token)
+    found = [client.get(path), client.get(path_of("x")), client.put(path), client.delete(path)]
+    assert [answer.status_code for answer in found] == [200, 410, 405, 405]
+    for answer in found:
+        assert "csrf_token" not in answer.text
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "Set-Cookie" not in answer.headers
+    assert 'action="/sign-out"' in client.get("/nothing-here").text

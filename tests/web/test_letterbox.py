@@ -185,3 +185,8 @@ def test_the_letterbox_takes_five_statements_however_many_letters(
     with statements_of(web_app) as many:
         client.get("/dev/outbox")
     assert len(few) == len(many) <= 5
+
+
+@pytest.mark.parametrize("asked", ["9" * 23, "-1", "9" * 5000, "%00"])
+def test_a_number_that_nobody_has_is_no_fault(client: Client, asked: str) -> None:
+    assert client.get(f"/dev/outbox?person={asked}").status_code in (200, 400)
