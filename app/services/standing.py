@@ -85,6 +85,12 @@ class Offer:
         return until - self.stand.now if until else None
 
     @property
+    def overdue(self) -> bool:
+        """Its invitation has run out, whether or not it has been taken off the list yet."""
+        left = self.time_left
+        return self.status is INVITED and left is not None and left <= timedelta(0)
+
+    @property
     def first_come(self) -> bool:
         """Nobody is invited any more; whoever comes first takes a free place (waitlist WF4)."""
         return self.stand.is_open and not self.stand.before_hard_stop
@@ -117,14 +123,15 @@ def state(offer: Offer, *, active: bool = True) -> State:
     if status is ENROLLED:
         return State.HAD_PLACE if offer.over else State.ENROLLED
     if status is INVITED:
-        in_time = offer.time_left is None or offer.time_left > timedelta(0)
-        return State.INVITED if in_time and stand.is_open else State.RAN_OUT
+        return State.INVITED if stand.is_open and not offer.overdue else State.RAN_OUT
     if status in (EXPIRED, DECLINED):
         return State.RAN_OUT if status is EXPIRED else State.DECLINED
+    if status is WAITLIST and not stand.started:
+        return State.WAITING  # closed for booking, they keep their place and may leave
     if not stand.is_open:
         return State.STARTED if stand.started else State.CLOSED
     if status is not None:
-        return State.WAITING if status is WAITLIST else State.LEFT
+        return State.LEFT
     return _to_newcomers(stand, active)
 
 
@@ -152,7 +159,7 @@ def acts(offer: Offer, *, active: bool = True) -> tuple[Act, ...]:
     stand, now_is = offer.stand, state(offer, active=active)
     if now_is is State.INVITED:
         return (Act.ACCEPT, Act.DECLINE) if active else (Act.DECLINE,)
-    if now_is is State.WAITING:
+    if offer.status is WAITLIST and now_is is not State.CANCELLED:
         takes = active and offer.first_come and stand.free and not stand.training.waitlist_paused
         return (Act.JOIN, Act.LEAVE) if takes else (Act.LEAVE,)
     if now_is is State.ENROLLED:
@@ -160,8 +167,7 @@ def acts(offer: Offer, *, active: bool = True) -> tuple[Act, ...]:
     if now_is in (State.PLACES, State.FULL, State.PAUSED):
         return (Act.JOIN,)
     came_back_from = now_is in (State.RAN_OUT, State.DECLINED, State.LEFT)
-    may_come_back = stand.is_open and active and offer.status is not INVITED
-    return (Act.JOIN_AGAIN,) if came_back_from and may_come_back else ()
+    return (Act.JOIN_AGAIN,) if came_back_from and stand.is_open and active else ()
 
 
 # --- what joining would do ------------------------------------------------------------------------
@@ -208,27 +214,33 @@ def _people(*columns: Any) -> Any:
 # --- reading -------------------------------------------------------------------------------------
 
 
-def rows_of(session: Session, student_id: int, now: datetime) -> dict[int, Mine]:
-    """All that a student is, or was, on: by training. One statement."""
+def rows_of(session: Session, user_id: int, now: datetime) -> dict[int, Mine]:
+    """All that somebody is, or was, on, in whichever practice: by training. One statement."""
     rules = rules_of(session)
-    asked = clock(rules, now) | {"student": student_id}
-    return {mine.row.training_id: mine for mine in map(_mine, session.execute(_rows(rules), asked))}
+    asked = clock(rules, now) | {"user": user_id}
+    rows = session.execute(_rows(rules).where(_is_theirs()), asked)
+    return {mine.row.training_id: mine for mine in map(_mine, rows)}
 
 
 def row_in(session: Session, student_id: int, training_id: int, now: datetime) -> Mine | None:
     """A student's row in one training."""
     rules = rules_of(session)
-    one = _rows(rules).where(TrainingEnroll.training_id == training_id)
+    theirs = TrainingEnroll.student_id == sa.bindparam("student")
+    one = _rows(rules).where(TrainingEnroll.training_id == training_id, theirs)
     found = session.execute(one, clock(rules, now) | {"student": student_id}).first()
     return _mine(found) if found else None
 
 
-def row_called(session: Session, student_id: int, uuid: str, now: datetime) -> Mine | None:
-    """A student's own row by its uuid; None for others' (reliability SE7)."""
+def row_called(session: Session, user_id: int, uuid: str, now: datetime) -> Mine | None:
+    """Somebody's own row by its uuid; None for others' (reliability SE7)."""
     rules = rules_of(session)
-    one = _rows(rules).where(TrainingEnroll.uuid == uuid)
-    found = session.execute(one, clock(rules, now) | {"student": student_id}).first()
+    one = _rows(rules).where(TrainingEnroll.uuid == uuid, _is_theirs())
+    found = session.execute(one, clock(rules, now) | {"user": user_id}).first()
     return _mine(found) if found else None
+
+
+def _is_theirs() -> sa.ColumnElement[bool]:
+    return Student.user_id == sa.bindparam("user", type_=sa.Integer)
 
 
 def _mine(found: Any) -> Mine:
@@ -254,7 +266,6 @@ def _rows(rules: Rules) -> Any:
         .join(Student, Student.id == e.student_id)
         .join(User, User.id == Student.user_id)
         .outerjoin(UserSettings, UserSettings.user_id == User.id)
-        .where(e.student_id == sa.bindparam("student"))
         .execution_options(populate_existing=True)
     )
 

@@ -17,8 +17,10 @@ from wtforms import BooleanField, HiddenField
 from wtforms.validators import DataRequired
 
 from app.extensions import db, unit, utcnow
+from app.limits import limiter
 from app.models.enrolment import ENROLLED, INVITED, OPEN, TrainingEnroll
 from app.services import catalogue, enrolments, standing, students, waitlist
+from app.services.actors import SYSTEM
 from app.services.catalogue import SORTS, Choices, Entry, Wanted
 from app.services.letter_facts import plain
 from app.services.standing import Act, Offer
@@ -31,6 +33,7 @@ bp = Blueprint("catalogue", __name__)
 View = TypeVar("View", bound=Callable[..., Any])
 
 A_PAGE = 24  # cards (people PG5)
+JOINS = "20 per hour"  # of one student, on all pages together (reliability SE16)
 LARGEST_ID = 2**31 - 1
 TRAINING = f"/trainings/<int(max={LARGEST_ID}):training_id>"
 FILTERS = {
@@ -79,7 +82,7 @@ class Card(NamedTuple):
 def index() -> str:
     """All open trainings, filtered, sorted, 24 a page (people PS1)."""
     now, student, practice = utcnow(), whoami.student(), whoami.practice()
-    mine = standing.rows_of(db.session(), student.id, now) if student else {}
+    mine = standing.rows_of(db.session(), student.user_id, now) if student else {}
     on = {id_ for id_, own in mine.items() if own.row.status in OPEN}
     practice_id = practice.id if practice else 0
     entries = catalogue.open_trainings(db.session(), practice_id, zone(), now, on)
@@ -251,11 +254,13 @@ def show(training_id: int) -> str:
 
 
 def _offer_or_404(training_id: int, now: datetime) -> Offer:
-    practice, student = whoami.practice(), whoami.student()
-    if practice is None:
-        abort(404)
-    me = student.id if student else None
-    return catalogue.offer(db.session(), practice.id, training_id, me, now) or abort(404)
+    """A training of the practice, or of another one where whoever looks learns too (PG1)."""
+    for practice, student in whoami.practices().items():
+        me = student.id if student else None
+        if found := catalogue.offer(db.session(), practice.id, training_id, me, now):
+            whoami.enter(practice.id)
+            return found
+    abort(404)
 
 
 # --- joining -------------------------------------------------------------------------------------
@@ -281,7 +286,13 @@ def join(training_id: int) -> Any:
     """What joining will do; then what the lock decided (people PS3)."""
     now = utcnow()
     offer = _offer_or_404(training_id, now)
-    if offer.mine and not ({Act.JOIN, Act.JOIN_AGAIN} & {*_acts(offer)}) and offer.status in OPEN:
+    return join_or_ask(offer, now)
+
+
+def join_or_ask(offer: Offer, now: datetime) -> Any:
+    """The page that asks, or what became of joining; whoever is on it is led to their place."""
+    joins = {Act.JOIN, Act.JOIN_AGAIN} & {*_acts(offer)}
+    if offer.mine and offer.status in OPEN and not joins and not offer.overdue:
         return see_other("my_trainings.show", _("You are on it already."), uuid=offer.mine.row.uuid)
     form = JoinForm()
     if form.validate_on_submit():
@@ -294,19 +305,27 @@ def _acts(offer: Offer) -> tuple[Act, ...]:
 
 
 def join_by(form: JoinForm, offer: Offer, now: datetime) -> Any:
-    """Enrol whoever is signed in, and tell what became of it. Raises refusals of `enrol`."""
+    """Enrol whoever is signed in, and tell what became of it.
+
+    Whose invitation ran out just now is taken off the list first. Raises refusals of `enrol`,
+    `RateLimitExceeded`.
+    """
     student, training_id = _student(), offer.training.id
 
     def act() -> TrainingEnroll:
         if form.letters.data:
             students.opt_in(db.session(), student, now)
+        if offer.mine and offer.overdue:
+            waitlist.expire(db.session(), offer.mine.row, SYSTEM, now)
         return enrolments.enrol(
             db.session(), training_id, student.id, whoami.actor(), now, terms=form.terms.data
         )
 
     try:
-        row = unit(db.session, act)
-        return see_other("my_trainings.show", _told(row, form.expected.data), uuid=row.uuid)
+        with limiter.shared_limit(JOINS, "join", key_func=lambda: str(student.id)):
+            row = unit(db.session, act)
+        told = _told(row, form.expected.data, now)
+        return see_other("my_trainings.show", told, uuid=row.uuid)
     except waitlist.Unreachable as no:
         form.refuse(no, "letters")
     except enrolments.ProfileIncomplete as no:
@@ -314,12 +333,15 @@ def join_by(form: JoinForm, offer: Offer, now: datetime) -> Any:
     return join_page(form, _offer_or_404(training_id, now))
 
 
-def _told(row: TrainingEnroll, expected: str | None) -> str:
+def _told(row: TrainingEnroll, expected: str | None, now: datetime) -> str:
     """What the lock decided, said so where the page had promised something else."""
     if row.status is ENROLLED:
         if expected == "list":
             return str(_("A place came free meanwhile: you have it."))
         return str(_("You have a place."))
+    if row.status is INVITED and row.invite_expires_at and row.invite_expires_at <= now:
+        # It stays on the list while its schedule rests, or while its letter fails (WI5, WI8).
+        return str(_("You cannot join again yet: ask the office, or try again later."))
     if row.status is INVITED:
         return str(_("A place is free for you. Answer before the time below."))
     if expected == "place":

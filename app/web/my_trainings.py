@@ -31,7 +31,7 @@ from app.services.letter_facts import plain
 from app.services.standing import Act, Offer, State
 from app.services.waitlist import Answer
 from app.web import states, whoami
-from app.web.catalogue import JoinForm, join_by, join_page, page_asked
+from app.web.catalogue import join_or_ask, page_asked
 from app.web.frame import see_other, when
 
 bp = Blueprint("my_trainings", __name__)
@@ -57,6 +57,7 @@ class Item(NamedTuple):
     seconds: float | None
     since: Any
     why: str
+    leave: str | None
     again: str | None
 
 
@@ -65,7 +66,7 @@ class Item(NamedTuple):
 def index() -> str:
     """To answer, coming, waiting, past and closed (people PS4)."""
     now = utcnow()
-    mine = standing.rows_of(db.session(), _student_id(), now)
+    mine = standing.rows_of(db.session(), _user_id(), now)
     offers = list(standing.offers(db.session(), mine, mine, now).values())
     past = sorted(_in(offers, "past"), key=_latest, reverse=True)
     page = catalogue.page_of(past, page_asked(), A_PAGE)
@@ -118,6 +119,7 @@ def _item(offer: Offer) -> Item:
         seconds=states.seconds(offer.time_left),
         since=when(row.joined_at) if waits and row.joined_at else None,
         why=states.why_waiting(offer) if waits else "",
+        leave=url_for(".leave", uuid=row.uuid) if Act.LEAVE in can else None,
         again=url_for(".re_enable", uuid=row.uuid) if Act.JOIN_AGAIN in can else None,
     )
 
@@ -150,7 +152,7 @@ def _page(offer: Offer, no: Any = None) -> tuple[str, int]:
             (states.day_words(day), plain(day.location), plain(day.address)) for day in offer.days
         ],
         since=row.joined_at if waits else None,
-        why=states.why_waiting(offer) if waits else None,
+        why=states.why_waiting(offer) if Act.LEAVE in can else None,
         calendar=bool(offer.days) and row.status in OPEN,
         training=url_for("catalogue.show", training_id=offer.training.id),
     )
@@ -158,11 +160,13 @@ def _page(offer: Offer, no: Any = None) -> tuple[str, int]:
 
 
 def _mine_or_404(uuid: UUID, now: datetime) -> Offer:
-    mine = standing.row_called(db.session(), _student_id(), str(uuid), now)
+    mine = standing.row_called(db.session(), _user_id(), str(uuid), now)
     if mine is None:
         abort(404)
     id_ = mine.row.training_id
-    return standing.offers(db.session(), [id_], {id_: mine}, now)[id_]
+    offer = standing.offers(db.session(), [id_], {id_: mine}, now)[id_]
+    whoami.enter(offer.training.practice_id)
+    return offer
 
 
 def _row(offer: Offer) -> TrainingEnroll:
@@ -173,9 +177,9 @@ def _acts(offer: Offer) -> tuple[Act, ...]:
     return standing.acts(offer, active=states.is_active())
 
 
-def _student_id() -> int:
-    student = whoami.student()
-    return student.id if student else abort(403)
+def _user_id() -> int:
+    who = whoami.person()
+    return who.id if who else abort(403)
 
 
 # --- answering -----------------------------------------------------------------------------------
@@ -271,13 +275,7 @@ def _leave(uuid: UUID, offer: Offer) -> Any:
 def re_enable(uuid: UUID) -> Any:
     """Say what joining again does, then do it: at the end of the line (waitlist WE2 3)."""
     now = utcnow()
-    offer = _mine_or_404(uuid, now)
-    if offer.status in OPEN:
-        return see_other("my_trainings.show", _("You are on it already."), uuid=uuid)
-    form = JoinForm()
-    if form.validate_on_submit():
-        return join_by(form, offer, now)
-    return join_page(form, offer)
+    return join_or_ask(_mine_or_404(uuid, now), now)
 
 
 # --- pages that ask ------------------------------------------------------------------------------

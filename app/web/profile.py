@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from flask import Blueprint, request
@@ -13,7 +14,7 @@ from wtforms.validators import DataRequired, Length, Optional
 
 from app.extensions import db, utcnow, write
 from app.models.user import TrainerLetters, User
-from app.services import accounts
+from app.services import accounts, catalogue
 from app.services.accounts import BadPhone
 from app.services.refusals import Refusal
 from app.web import whoami
@@ -65,10 +66,11 @@ def edit() -> Any:
 
 def _saved() -> Any:
     """Back to the training that somebody came from to complete their profile (people PS3)."""
-    joining = request.args.get("join", type=int)
-    if joining is None:
-        return see_other("profile.edit", _("Your profile is saved."))
-    return see_other("catalogue.join", _("Your profile is saved."), training_id=joining)
+    asked, practice = request.args.get("join", ""), whoami.practice()
+    joining = int(asked) if re.fullmatch("[0-9]{1,9}", asked) else 0
+    if practice and catalogue.offer(db.session(), practice.id, joining, None, utcnow()):
+        return see_other("catalogue.join", _("Your profile is saved."), training_id=joining)
+    return see_other("profile.edit", _("Your profile is saved."))
 
 
 def _save(user: User, form: ProfileForm) -> None:

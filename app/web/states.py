@@ -85,10 +85,13 @@ LINES: dict[State, tuple[str, Words | Any]] = {
 
 def why_waiting(offer: Offer) -> str:
     """Why a student still waits, naming nobody (people PS4)."""
-    code = offer.mine.obstacle if offer.mine else None
+    stand, code = offer.stand, offer.mine.obstacle if offer.mine else None
+    if stand.started:
+        return str(_("It has started: nobody is invited any more."))
+    if not stand.is_open:
+        return str(_("Booking is closed: nobody is invited for now. You keep your place."))
     if code in PASSED_OVER:
         return str(PASSED_OVER[code])
-    stand = offer.stand
     if stand.training.waitlist_paused:
         return str(_("The waitlist is paused: nobody is invited for now."))
     if offer.first_come:

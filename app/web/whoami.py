@@ -58,11 +58,10 @@ def standing() -> Standing:
     return found
 
 
-def practices() -> list[Standing]:
+def practices() -> dict[Practice, Student | None]:
     """Where they may look at trainings: here, then wherever else they learn."""
     here = standing()
-    others = [here.at(one.id) for one, _student in here.learns if one is not here.practice]
-    return [here, *others] if here.practice else []
+    return ({here.practice: here.student} if here.practice else {}) | dict(here.learns)
 
 
 def enter(practice_id: int) -> None:

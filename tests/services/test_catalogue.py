@@ -125,7 +125,7 @@ def test_numbers_of_many_are_those_of_each(cast: Cast) -> None:
 def test_reading_takes_as_many_statements_for_many_as_for_few(cast: Cast) -> None:
     def sent() -> int:
         with count_statements(cast.session) as sent:
-            mine = standing.rows_of(cast.session, cast.student("Ada").id, NOON)
+            mine = standing.rows_of(cast.session, cast.student("Ada").user_id, NOON)
             open_ = catalogue.open_trainings(cast.session, cast.practice.id, AMSTERDAM, NOON, mine)
             standing.offers(cast.session, [entry.id for entry in open_], mine, NOON)
         return len(sent)
@@ -178,7 +178,16 @@ def test_an_unanswered_invitation_runs_out_at_its_deadline_even_if_no_sweep_ran(
     before, at = DEADLINE - MINUTE, DEADLINE
     assert standing.state(offer_to(cast, "Ben", before)) is State.INVITED
     assert standing.state(offer_to(cast, "Ben", at)) is State.RAN_OUT
-    assert standing.acts(offer_to(cast, "Ben", at)) == ()
+    assert standing.acts(offer_to(cast, "Ben", at)) == (Act.JOIN_AGAIN,)
+
+
+def test_who_waits_can_always_leave(cast: Cast) -> None:
+    cast.line("Ben")
+    cast.pottery.active = False
+    closed = offer_to(cast, "Ben")
+    assert (standing.state(closed), standing.acts(closed)) == (State.WAITING, (Act.LEAVE,))
+    started = offer_to(cast, "Ben", START)
+    assert (standing.state(started), standing.acts(started)) == (State.STARTED, (Act.LEAVE,))
 
 
 def test_a_newcomer_sees_places_full_paused_or_inactive(cast: Cast) -> None:
@@ -211,7 +220,7 @@ def test_the_place_in_line_counts_those_who_wait_before(cast: Cast) -> None:
 
 def test_a_row_is_found_by_its_own_student_alone(cast: Cast) -> None:
     (ada,) = cast.enrol_all("Ada")
-    own, other = cast.student("Ada").id, cast.student("Mallory").id
+    own, other = cast.student("Ada").user_id, cast.student("Mallory").user_id
     assert standing.row_called(cast.session, own, ada.uuid, NOON) is not None
     assert standing.row_called(cast.session, other, ada.uuid, NOON) is None
 

@@ -13,6 +13,7 @@ from app.extensions import db, utcnow
 from app.models import Location, Training, TrainingEnroll, TrainingType
 from app.services import enrolments, overrides, students
 from app.services.actors import LINK
+from app.web import catalogue as shop
 from tests.cast import DAY, HOUR, REASON, Cast
 from tests.statements import count_statements
 from tests.web.browsing import Client, client_of, sign_in
@@ -410,6 +411,29 @@ def test_a_bounced_address_is_mended_first(client: Client, cast: Cast, glazing: 
     cast.student("Cleo").user.undeliverable_at = NOW
     sign_in(client, cast.student("Cleo"))
     assert "Letters to your address come back" in words(client.get(f"/trainings/{glazing.id}/join"))
+
+
+@pytest.mark.usefixtures("counting")
+def test_joining_and_joining_again_are_counted_together_for_each_student(
+    web_app: Flask,
+    client: Client,
+    cast: Cast,
+    glazing: Training,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert shop.JOINS == "20 per hour"
+    monkeypatch.setattr(shop, "JOINS", "2 per hour")
+    path, other = f"/trainings/{glazing.id}/join", cast.training("Raku", 2, SOON)
+    sign_in(client, cast.student("Ada"))
+    mine = client.act(path, terms="y").location
+    client.act(f"{mine}/leave", what="place")
+    assert client.act(f"{mine}/re-enable", terms="y").status_code == 303
+    refused = client.act(f"/trainings/{other.id}/join", terms="y")
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= 3600
+    ben = client_of(web_app, cast.session)
+    sign_in(ben, cast.student("Ben"))
+    assert ben.act(path, terms="y").status_code == 303
 
 
 def test_who_is_no_student_cannot_join(client: Client, cast: Cast, glazing: Training) -> None:

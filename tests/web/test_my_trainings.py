@@ -265,6 +265,25 @@ def test_after_the_start_a_place_is_not_cancelled(
     assert (answer.status_code, status(cast, ada)) == (409, "enrolled")
 
 
+def test_who_waits_leaves_though_booking_is_closed_or_the_days_have_begun(
+    client: Client, cast: Cast, glazing: Training, ben: TrainingEnroll
+) -> None:
+    glazing.active = False
+    for path in (HOME, at(ben)):
+        seen = words(client.get(path))
+        assert "You are 1st of 2 waiting" in seen
+        assert "Booking is closed: nobody is invited for now." in seen
+        assert "Leave the waitlist" in seen
+    glazing.active = True
+    glazing.events[0].start_time, glazing.events[0].end_time = NOW - HOUR, NOW + HOUR
+    for path in (HOME, at(ben)):
+        assert "Leave the waitlist" in words(client.get(path))
+    assert "It has started: nobody is invited any more." in words(client.get(at(ben)))
+    assert "You give up your place in line." in words(client.get(at(ben, "leave")))
+    assert client.act(at(ben, "leave"), what="list").status_code == 303
+    assert status(cast, ben) == "derolled"
+
+
 # --- joining again -------------------------------------------------------------------------------
 
 
@@ -280,6 +299,31 @@ def test_joining_again_goes_to_the_end_of_the_line(
     seen = words(client.get(at(invited)))
     assert "You are 2nd of 2 waiting" in seen
     assert how_often(cast, "re-enabled", glazing) == 1
+
+
+def test_whose_time_ran_out_just_now_joins_again_at_the_end(
+    client: Client, cast: Cast, glazing: Training, invited: TrainingEnroll
+) -> None:
+    invited.invite_expires_at = utcnow() - SECOND
+    assert f'href="{at(invited, "re-enable")}"' in client.get(HOME).text
+    for path in (at(invited, "re-enable"), f"/trainings/{glazing.id}/join"):
+        asked = client.get(path)
+        assert (asked.status_code, "I accept the terms" in words(asked)) == (200, True), path
+    answer = client.act(at(invited, "re-enable"), terms="y")
+    assert "You are on the waitlist." in words(client.get(answer.location))
+    assert status(cast, invited) == "waitlist"
+    assert row_of(cast, "Cleo", glazing).status == "waitlist-invited"
+    assert how_often(cast, "expired", glazing) == how_often(cast, "re-enabled", glazing) == 1
+
+
+def test_what_rests_with_its_schedule_is_not_promised_again(
+    client: Client, cast: Cast, invited: TrainingEnroll
+) -> None:
+    cast.schedule.active = False  # what it granted does not end while it rests (WI5)
+    invited.invite_expires_at = utcnow() - SECOND
+    answer = client.act(at(invited, "re-enable"), terms="y")
+    assert "You cannot join again yet" in words(client.get(answer.location))
+    assert status(cast, invited) == "waitlist-invited"
 
 
 def test_joining_again_takes_a_place_that_is_free(

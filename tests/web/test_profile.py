@@ -45,6 +45,12 @@ def test_what_is_typed_is_kept(client: Client, ada: User, stage: Session) -> Non
     assert (now(stage, ada).phone, now(stage, ada).birthday) == (None, None)
 
 
+@pytest.mark.parametrize("join", ["-4", "100000000000000000000", "x", "4242"])
+@pytest.mark.usefixtures("ada")
+def test_a_training_that_is_none_is_not_gone_back_to(client: Client, join: str) -> None:
+    assert client.act(f"{PROFILE}?join={join}", **FIELDS).location == PROFILE
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
