@@ -34,8 +34,10 @@ from app.models.queue import Standing, clock, eligible, obstacle
 from app.models.rules import rules_of
 from app.models.training import Training
 from app.models.user import User, UserSettings
+from app.services import waitlist
 from app.services.actors import Actor
 from app.services.courses import PAGE, has_words
+from app.services.letter_facts import plain
 from app.services.locks import locked
 from app.services.refusals import Refusal
 from app.services.scope import within
@@ -237,7 +239,7 @@ def _entry(row: Any) -> Entry:
         uuid=e.uuid,
         status=e.status,
         version=e.version,
-        name=f"{first} {last}".strip(),
+        name=plain(f"{first} {last}"),
         email="" if erased_at else email,
         phone=phone,
         place=place,
@@ -260,7 +262,7 @@ def would_be_invited(session: Session, stand: Standing, freed: int) -> list[str]
         return []
     asked = eligible(stand.training.id, stand.rules, User.first_name, User.last_name).limit(count)
     rows = session.execute(asked, clock(stand.rules, stand.now))
-    return [f"{first} {last}".strip() for first, last in rows]
+    return [plain(f"{first} {last}") for first, last in rows]
 
 
 def invited_at(session: Session, training_id: int, now: datetime) -> list[str]:
@@ -273,7 +275,20 @@ def invited_at(session: Session, training_id: int, now: datetime) -> list[str]:
         .where(E.training_id == training_id, E.status == INVITED, E.invite_date == now)
         .order_by(E.queue_position)
     )
-    return [f"{first} {last}".strip() for first, last in rows]
+    return [plain(f"{first} {last}") for first, last in rows]
+
+
+def out_of_turn(session: Session, stand: Standing, chosen: Sequence[Entry]) -> bool:
+    """Whether inviting these passes somebody by, or one of them is passed over: with a reason."""
+    ids = {one.enrolment.id for one in chosen}
+    line = waitlist.next_in_line(session, stand, len(ids) + 1)
+    others = [place.queue_position or 0 for place in line if place.id not in ids]
+    first = min(others, default=None)
+    return any(
+        one.code not in (None, "planned")
+        or (first is not None and (one.enrolment.queue_position or 0) > first)
+        for one in chosen
+    )
 
 
 @dataclass(frozen=True)
@@ -303,7 +318,7 @@ def candidates(
         .order_by(sa.func.lower(User.last_name), sa.func.lower(User.first_name), Student.id)
         .limit(most)
     )
-    return [Candidate(id_, f"{f} {n}".strip(), email, st) for id_, f, n, email, st in rows]
+    return [Candidate(id_, plain(f"{f} {n}"), email, st) for id_, f, n, email, st in rows]
 
 
 def status_of(session: Session, training_id: int, student_id: int) -> EnrolmentStatus | None:
@@ -336,10 +351,18 @@ def unchanged(
 
 
 def unchanged_number(
-    session: Session, training_id: int, actor: Actor, column: str, seen: int
+    session: Session,
+    training_id: int,
+    actor: Actor,
+    column: str,
+    seen: int,
+    wanted: int | None = None,
 ) -> None:
-    """The same for a number of the training. Raises `NotFound`, `ChangedMeanwhile`."""
+    """The same for a number of the training, which may be as `wanted` already.
+
+    Raises `NotFound`, `ChangedMeanwhile`.
+    """
     training = within(actor, locked(session, Training, training_id))
     value = getattr(training, column)
-    if value != seen:
+    if value not in (seen, wanted):
         raise ChangedMeanwhile(was=seen, now=value)

@@ -22,6 +22,7 @@ from app.models.enrolment_history import EnrolmentHistory
 from app.models.person import Student
 from app.models.queue import Standing, clock, obstacle, waiting
 from app.models.user import User
+from app.services.letter_facts import plain
 
 # Why a waiting row is passed over: the codes of waitlist WD4 in words.
 OBSTACLES = {
@@ -158,7 +159,7 @@ def _in_line(row: Any, place: int | None, code: str | None) -> InLine:
 
 def _name(row: Any) -> str:
     """Who was erased has no name left."""
-    return f"{row.first_name} {row.last_name}".strip() or _("student %(id)s", id=row.student_id)
+    return plain(f"{row.first_name} {row.last_name}") or _("student %(id)s", id=row.student_id)
 
 
 # --- why not yet ---------------------------------------------------------------------------------

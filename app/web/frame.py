@@ -12,6 +12,7 @@ from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 from werkzeug import Response
 
+from app.services.letter_facts import plain
 from app.services.letter_words import duration, instant, zone_of
 from app.services.refusals import Refusal
 from app.web import whoami
@@ -46,6 +47,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(when)
     app.add_template_filter(interval)
     app.add_template_filter(ordinal)
+    app.add_template_filter(plain)
     app.add_template_global(doors)
     app.add_template_global(has_page)
     app.add_template_global(ROLE_WORDS, "role_words")  # type: ignore[arg-type]

@@ -90,6 +90,7 @@ def index() -> str:
         search=search,
         ignored=ignored,
         now=now,
+        zone_for=zone_for,
     )
 
 

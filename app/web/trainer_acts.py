@@ -1,52 +1,35 @@
 """What trainers do with people of a roster, one or many at once (people PT3).
 
-`ACTS` is the table of it. Each act has a page that names whom it concerns and who is told; several
-people are several units of work, and the page after says of each what became of them (WE3).
+Each act of `ACTS` has a page that names whom it concerns and who is told; several people are
+several units of work, and the page after says of each what became of them (WE3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, abort, render_template, request
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext as _l
-from sqlalchemy.orm import Session
-from wtforms import BooleanField, DateTimeLocalField
-from wtforms.validators import InputRequired, Optional, ValidationError
 
 from app.extensions import db, utcnow
-from app.models.enrolment import (
-    CLOSED,
-    DECLINED,
-    DEROLLED,
-    ENROLLED,
-    EXPIRED,
-    INVITED,
-    OPEN,
-    TAKING,
-    WAITLIST,
-    EnrolmentStatus,
-    TrainingEnroll,
-)
-from app.services import deadline_changes, enrolments, overrides, roster, waitlist
+from app.models.enrolment import EnrolmentStatus
+from app.models.queue import Standing
+from app.services import roster
 from app.services.actors import Actor
 from app.services.deadline_changes import NotLater
 from app.services.overrides import NotAhead
 from app.services.refusals import NotFound, ReasonNeeded, Refusal
 from app.services.roster import Entry
 from app.web import whoami
-from app.web.forms import Form
 from app.web.frame import see_other
+from app.web.people_acts import ACTS, UNTIL_WORDS, Act, Asked, PeopleForm
 from app.web.trainer import (
     ID,
     STAFF,
     in_template,
-    reason_field,
     said,
     staff_training,
     then_invited,
@@ -58,239 +41,6 @@ from app.web.trainer import (
 bp = Blueprint("trainer_acts", __name__)
 
 MOST = 200  # people of one act
-
-
-class PeopleForm(Form):
-    """All that an act may ask; each keeps the fields it names."""
-
-    until = DateTimeLocalField(
-        _l("Until"), [Optional()], format=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
-    )
-    reason = reason_field()
-    silent = BooleanField(_l("Silent: do not write to them about it"))
-    keep_place = BooleanField(_l("Keep this place back: do not invite the next person"))
-
-    def validate_until(self, field: Any) -> None:
-        """A year that calendars know."""
-        if field.data and not 2000 <= field.data.year <= 2200:
-            raise ValidationError(_("Give a date and a time."))
-
-
-class Asked(NamedTuple):
-    """What the form says, for the services."""
-
-    reason: str | None
-    until: datetime | None
-    silent: bool
-    keep_place: bool
-
-
-Run = Callable[[Session, TrainingEnroll, Asked, Actor, datetime], Any]
-
-
-@dataclass(frozen=True)
-class Act:
-    """One line of PT3."""
-
-    words: Any  # on the button
-    from_: tuple[EnrolmentStatus, ...]
-    effect: Any  # what will happen
-    letters: Any  # who is told
-    done: Any  # behind the name, afterwards
-    run: Run
-    fields: tuple[str, ...] = ()
-    reason: bool = True  # whether one is always needed
-    frees: tuple[EnrolmentStatus, ...] = ()  # whose place goes to the next in line
-    danger: bool = False
-
-    def form(self) -> PeopleForm:
-        """A form with the fields of this act."""
-        form = PeopleForm()
-        for name in ("until", "reason", "silent", "keep_place"):
-            if name not in self.fields:
-                delattr(form, name)
-        if "reason" in self.fields and self.reason:
-            needed = InputRequired(ReasonNeeded.sentence)
-            form.reason.validators = [needed, *form.reason.validators]
-            form.reason.flags.required = True
-        elif "reason" in self.fields:
-            form.reason.validators = [Optional(), *form.reason.validators]
-        return form
-
-
-def _invite(session: Session, row: TrainingEnroll, asked: Asked, by: Actor, now: datetime) -> None:
-    waitlist.invite(session, row, by, now, reason=asked.reason)
-
-
-def _skip(session: Session, row: TrainingEnroll, asked: Asked, by: Actor, now: datetime) -> None:
-    overrides.skip(session, row, by, now, asked.reason, until=asked.until)
-
-
-def _unskip(session: Session, row: TrainingEnroll, asked: Asked, by: Actor, now: datetime) -> None:
-    overrides.unskip(session, row, by, now, asked.reason)
-
-
-def _force(session: Session, row: TrainingEnroll, asked: Asked, by: Actor, now: datetime) -> None:
-    enrolments.force(session, row.training_id, row.student_id, by, now, asked.reason)
-
-
-def _return(session: Session, row: TrainingEnroll, asked: Asked, by: Actor, now: datetime) -> None:
-    how = {"not_before": asked.until, "silent": asked.silent, "keep_place": asked.keep_place}
-    if asked.until is not None and asked.until <= now:
-        raise NotAhead
-    waitlist.return_to_list(session, row, by, now, asked.reason, **how)  # type: ignore[arg-type]
-
-
-def _more_time(
-    session: Session, row: TrainingEnroll, asked: Asked, by: Actor, now: datetime
-) -> None:
-    if asked.until is None:
-        raise NotLater
-    deadline_changes.give_more_time(session, row, asked.until, by, now, asked.reason)
-
-
-def _end(session: Session, row: TrainingEnroll, asked: Asked, by: Actor, now: datetime) -> None:
-    waitlist.deinvite(session, row, by, now, asked.reason, keep_place=asked.keep_place)
-
-
-def _remove(session: Session, row: TrainingEnroll, asked: Asked, by: Actor, now: datetime) -> None:
-    if row.status is ENROLLED:
-        keep = asked.keep_place
-        enrolments.deroll(session, row, by, now, reason=asked.reason, keep_place=keep)
-    else:
-        enrolments.remove(session, row, by, now, asked.reason, keep_place=asked.keep_place)
-
-
-def _back(session: Session, row: TrainingEnroll, _asked: Asked, by: Actor, now: datetime) -> None:
-    enrolments.enrol(session, row.training_id, row.student_id, by, now)
-
-
-def _paid(session: Session, row: TrainingEnroll, _asked: Asked, by: Actor, now: datetime) -> None:
-    overrides.mark_paid(session, row, True, by, now)
-
-
-def _unpaid(session: Session, row: TrainingEnroll, _asked: Asked, by: Actor, now: datetime) -> None:
-    overrides.mark_paid(session, row, False, by, now)
-
-
-ACTS = {
-    "invite": Act(
-        _l("Invite now"),
-        (WAITLIST,),
-        _l("They are offered a place now. Whoever is not first in line needs a reason."),
-        _l("The invitation goes to them, with the time to answer; the trainers are told."),
-        _l("invited"),
-        _invite,
-        ("reason",),
-        reason=False,
-    ),
-    "end": Act(
-        _l("End the invitation"),
-        (INVITED,),
-        _l("The invitation ends now, as if it had run out. They may join again at the end."),
-        _l("They are told that the invitation has ended; so are the trainers."),
-        _l("the invitation has ended"),
-        _end,
-        ("reason", "keep_place"),
-        frees=(INVITED,),
-        danger=True,
-    ),
-    "more-time": Act(
-        _l("Give more time"),
-        (INVITED,),
-        _l("They may answer until a later moment, but not past the last moment for answers."),
-        _l("They are told the new moment."),
-        _l("more time given"),
-        _more_time,
-        ("until", "reason"),
-    ),
-    "return": Act(
-        _l("Return to the list"),
-        (INVITED,),
-        _l(
-            "The invitation is taken back; they keep their place in line. They are passed over"
-            " until you say otherwise, or until the moment you give."
-        ),
-        _l("They are told that the invitation was withdrawn, unless you tick “silent”."),
-        _l("back on the list"),
-        _return,
-        ("until", "reason", "silent", "keep_place"),
-        frees=(INVITED,),
-    ),
-    "skip": Act(
-        _l("Skip"),
-        (WAITLIST,),
-        _l(
-            "They are passed over and keep their place in line: from now on, or until the moment"
-            " you give."
-        ),
-        _l("Nobody is written to."),
-        _l("passed over"),
-        _skip,
-        ("until", "reason"),
-    ),
-    "unskip": Act(
-        _l("Stop skipping"),
-        (WAITLIST,),
-        _l("Their turn counts again. If a place is free and they are first, they are invited."),
-        _l("Nobody is written to, except whoever is invited."),
-        _l("no longer passed over"),
-        _unskip,
-        ("reason",),
-    ),
-    "force": Act(
-        _l("Force in"),
-        (WAITLIST, INVITED, EXPIRED, DECLINED, DEROLLED),
-        _l("They get a place at once, even if that is one more than there are."),
-        _l("A confirmation goes to them; the trainers are told."),
-        _l("enrolled"),
-        _force,
-        ("reason",),
-    ),
-    "remove": Act(
-        _l("Remove"),
-        OPEN,
-        _l("They are taken off. A place that becomes free goes to the next in line."),
-        _l("They are told, and the days leave their calendar; the trainers are told."),
-        _l("removed"),
-        _remove,
-        ("reason", "keep_place"),
-        frees=TAKING,
-        danger=True,
-    ),
-    "back": Act(
-        _l("Bring back"),
-        CLOSED,
-        _l(
-            "The normal rule holds: a place if one is free and nobody waits, else the end of"
-            " the line."
-        ),
-        _l("They are told whether they have a place or wait; the trainers are told."),
-        _l("brought back"),
-        _back,
-    ),
-    "paid": Act(
-        _l("Mark as paid"),
-        TAKING,
-        _l("The roster shows that they have paid."),
-        _l("Nobody is written to."),
-        _l("marked as paid"),
-        _paid,
-    ),
-    "unpaid": Act(
-        _l("Mark as not paid"),
-        TAKING,
-        _l("The roster no longer shows that they have paid."),
-        _l("Nobody is written to."),
-        _l("marked as not paid"),
-        _unpaid,
-    ),
-}
-UNTIL_WORDS = {
-    "more-time": (_l("New moment to answer before"), _l("In the zone of the training.")),
-    "skip": (_l("Until"), _l("Empty: until you say otherwise.")),
-    "return": (_l("Pass over until"), _l("Empty: until you say otherwise.")),
-}
 
 
 def acts_for(entry: Entry) -> list[str]:
@@ -331,7 +81,7 @@ def people(training_id: int) -> Any:
         return see_other("trainer.show", _("Tick the people first."), training_id=training_id)
     if len(chosen) < len(seen):
         raise NotFound(what="enrolment", id=training_id)
-    form, offers_force = act.form(), False
+    form = act.form()
     status = 400 if request.method == "POST" and not form.validate() else 200
     if request.method == "POST" and status == 200:
         asked = _asked(form, zone)
@@ -343,9 +93,9 @@ def people(training_id: int) -> Any:
             notice = _("%(name)s: %(done)s.", name=_called(one), done=act.done)
             notice += then_invited(training_id, now)
             return see_other("trainer.show", notice, training_id=training_id)
-        status, offers_force = no.status, isinstance(no, waitlist.NoFreeSpot)
+        status = no.status
         _put(form, no)
-    return _page(name, act, form, list(seen), training_id, actor, now, offers_force), status
+    return _page(name, act, form, list(seen), training_id, actor, now), status
 
 
 def _picked() -> dict[str, tuple[int, EnrolmentStatus] | None]:
@@ -359,7 +109,7 @@ def _picked() -> dict[str, tuple[int, EnrolmentStatus] | None]:
         number, _colon, status = rest.partition(":")
         if uuid_or_none(uuid) is None or len(found) > MOST:
             abort(404)
-        known = number.isdecimal() and status in set(EnrolmentStatus)
+        known = re.fullmatch("[0-9]{1,9}", number) and status in set(EnrolmentStatus)
         found[uuid] = (int(number), EnrolmentStatus(status)) if known else None
     return found
 
@@ -389,7 +139,12 @@ def _do(
     def work() -> None:
         if as_seen is None:  # nobody has seen the page that asks
             raise roster.ChangedMeanwhile(_("Look at the page that asks first."))
-        roster.unchanged(session, one.enrolment, actor, *as_seen)
+        try:
+            roster.unchanged(session, one.enrolment, actor, *as_seen)
+        except roster.ChangedMeanwhile:
+            if act.is_done(one.enrolment, asked):
+                return
+            raise
         act.run(session, one.enrolment, asked, actor, now)
 
     return tried(work)
@@ -428,6 +183,12 @@ def _report(
     return page, 409 if all(no for _one, no in results) else 200
 
 
+def _has_room(stand: Standing, one: Entry) -> bool:
+    """A place is free, or held for the invitation that is planned for them."""
+    own = one.enrolment.seats if one.enrolment.invite_planned_at else 0
+    return stand.spare + own >= 1
+
+
 def _page(
     name: str,
     act: Act,
@@ -436,7 +197,6 @@ def _page(
     training_id: int,
     actor: Actor,
     now: datetime,
-    offers_force: bool,
 ) -> str:
     training, stand = staff_training(actor, training_id, now)
     zone = zone_for(training)
@@ -446,6 +206,8 @@ def _page(
         form.until.label.text = label
         form.until.description = hint
         form.until.flags.required = name == "more-time"
+    if name == "invite":
+        form.reason.flags.required = roster.out_of_turn(db.session(), stand, chosen)
     free = sum(one.status in act.frees for one in chosen)
     return render_template(
         "trainer/acts.html",
@@ -456,7 +218,7 @@ def _page(
         cannot=[one for one in chosen if one.status not in act.from_],
         stand=stand,
         next_names=roster.would_be_invited(db.session(), stand, free) if free else [],
-        offers_force=offers_force,
+        full=name == "invite" and not any(_has_room(stand, one) for one in chosen),
         called=_called,
         **in_template(training, now),
     )

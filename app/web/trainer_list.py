@@ -224,7 +224,8 @@ def _set_capacity(
     session: Session, training_id: int, form: CapacityForm, actor: Actor, now: datetime
 ) -> None:
     column = "max_participants"
-    roster.unchanged_number(session, training_id, actor, column, _number(form))
+    seen, wanted = _number(form), form.places.data
+    roster.unchanged_number(session, training_id, actor, column, seen, wanted)
     trainings.set_capacity(
         session,
         training_id,

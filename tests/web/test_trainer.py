@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from app.models import Practice, TrainingEnroll
 from app.services import overrides, students, waitlist
-from app.web import trainer, trainer_acts, trainer_list
+from app.web import people_acts, trainer, trainer_acts, trainer_list
 from tests.cast import DAY, DEADLINE, HOUR, MINUTE, NOON, REASON, Cast
 from tests.web.browsing import Client, sign_in
 from tests.web.links import statements_of
@@ -117,7 +117,7 @@ def test_the_list_is_searched_and_a_page_past_its_end_shows_the_last(
 
 
 def test_nonsense_in_the_address_of_the_list_does_no_harm(tess: Client, cast: Cast) -> None:
-    for query in ("page=x", "page=-1", "page=99999999999", "q=%00", "whose=no"):
+    for query in ("page=x", "page=-1", "page=99999999999", "whose=no"):
         page = tess.get(f"/trainer/trainings?{query}")
         assert (page.status_code, "Pottery" in words(page)) == (200, True), query
         assert ("one of the filters" in words(page)) == query.startswith("whose")
@@ -202,6 +202,18 @@ def test_a_name_is_text_and_nothing_else(tess: Client, cast: Cast) -> None:
         assert "<script>alert" not in tess.get(pottery(cast, page)).text
 
 
+def test_a_name_does_not_turn_the_page_around(tess: Client, cast: Cast) -> None:
+    turn = "\u202e"
+    cast.pottery.name = f"Pot{turn}tery"
+    (ben,) = cast.line("Ben")
+    cast.student("Ada").user.first_name = ben.student.user.first_name = f"A{turn}b"
+    cast.tess.user.first_name = f"T{turn}"
+    pages = ("", "/why", "/attendees", "/add?q=exam", "/capacity", "/list/pause")
+    for page in (*pages, f"/acts?act=remove&row={ben.uuid}"):
+        assert turn not in tess.get(pottery(cast, page)).text, page
+    assert turn not in tess.get("/trainer/trainings").text
+
+
 def test_fifty_people_take_as_few_statements_as_five(
     tess: Client, cast: Cast, web_app: Flask
 ) -> None:
@@ -251,7 +263,7 @@ def test_ending_an_invitation_asks_first_and_invites_the_next(tess: Client, cast
 def test_asking_changes_nothing(tess: Client, cast: Cast) -> None:
     (ben,) = cast.offer("Ben")
     before = cast.everything()
-    for act in trainer_acts.ACTS:
+    for act in people_acts.ACTS:
         assert ask(tess, cast, act, ben).status_code == 200
     assert cast.everything() == before
 
@@ -291,12 +303,29 @@ def test_the_first_in_line_is_invited_without_a_reason_others_with_one(
     assert cast.statuses(ben, cleo) == ["waitlist-invited"] * 2
 
 
+def test_the_reason_is_optional_for_the_first_in_line_alone(tess: Client, cast: Cast) -> None:
+    overrides.pause_list(cast.session, cast.pottery.id, cast.max, NOON, REASON)
+    ben, cleo, dan = (cast.enrol(name) for name in ("Ben", "Cleo", "Dan"))
+    cast.pottery.max_participants, cast.pottery.waitlist_paused = 3, False
+
+    def optional(*rows: TrainingEnroll) -> bool:
+        return "Reason (optional)" in words(ask(tess, cast, "invite", *rows))
+
+    assert [optional(ben), optional(cleo), optional(ben, cleo)] == [True, False, True]
+    assert not optional(ben, dan)
+    overrides.skip(cast.session, ben, cast.max, NOON, REASON)
+    assert [optional(ben), optional(cleo)] == [False, True]
+
+
 def test_inviting_without_a_free_place_offers_to_force(tess: Client, cast: Cast) -> None:
     (ben,) = cast.line("Ben")
-    answer = do(tess, cast, "invite", ben)
-    assert answer.status_code == 409
-    assert "No place is free" in words(answer)
-    assert f"act=force&amp;row={ben.uuid}" in answer.text
+    shown = [f"{ben.uuid}:{ben.version}:{ben.status}"]
+    answers = ask(tess, cast, "invite", ben), press(tess, cast, "invite", shown)
+    for answer, code in zip(answers, (200, 409), strict=True):
+        assert answer.status_code == code
+        assert "No place is free: 1 of 1 places are taken now." in words(answer)
+        assert "They are offered a place" not in words(answer)
+        assert f"act=force&amp;row={ben.uuid}" in answer.text
     assert "1 of 1 places are taken now." in words(ask(tess, cast, "force", ben))
     assert do(tess, cast, "force", ben, reason=REASON).status_code == 303
     assert cast.statuses(ben) == ["enrolled"]
@@ -397,6 +426,39 @@ def test_what_changed_meanwhile_is_a_409_that_says_both(tess: Client, cast: Cast
     assert answer.status_code == 409
     assert "it was invited, now it is enrolled" in words(answer)
     assert cast.everything() == before
+
+
+@pytest.mark.parametrize(
+    ("act", "fields"),
+    [
+        ("end", {}),
+        ("return", {}),
+        ("more-time", {"until": "2026-03-06T13:00"}),
+        ("force", {}),
+        ("remove", {}),
+        ("paid", {}),
+    ],
+)
+def test_an_act_repeated_is_the_same_success_without_a_second_effect(
+    act: str, fields: dict[str, str], tess: Client, cast: Cast
+) -> None:
+    (ben,) = cast.offer("Ben")
+    shown = [f"{ben.uuid}:{ben.version}:{ben.status}"]
+    first = press(tess, cast, act, shown, reason=REASON, **fields)
+    before = cast.everything()
+    again = press(tess, cast, act, shown, reason=REASON, **fields)
+    assert [(one.status_code, one.location) for one in (first, again)] == [(303, pottery(cast))] * 2
+    assert cast.everything() == before
+
+
+@pytest.mark.parametrize("act", ["invite", "skip"])
+def test_what_is_done_to_who_waits_can_be_repeated(act: str, tess: Client, cast: Cast) -> None:
+    (ben,) = cast.line("Ben")
+    cast.pottery.max_participants = 2
+    shown = [f"{ben.uuid}:{ben.version}:{ben.status}"]
+    for _ in range(2):
+        assert press(tess, cast, act, shown, reason=REASON).status_code == 303
+    assert [row.event for row in cast.events()][-1] in ("invited", "skipped")
 
 
 def test_a_button_pressed_blindly_does_nothing(tess: Client, cast: Cast) -> None:
@@ -536,6 +598,14 @@ def test_a_capacity_that_is_none_is_refused(tess: Client, cast: Cast) -> None:
     for places in ("", "-1", "10001", "x"):
         assert change(tess, cast, "/capacity", places=places).status_code == 400, places
     assert cast.pottery.max_participants == 1
+
+
+def test_a_capacity_asked_for_twice_is_the_same_success(tess: Client, cast: Cast) -> None:
+    for _ in range(2):
+        answer = change(tess, cast, "/capacity", seen="1", places="3")
+        assert (answer.status_code, answer.location) == (303, pottery(cast))
+    assert cast.pottery.max_participants == 3
+    assert cast.history().count("capacity") == 1
 
 
 def test_a_capacity_that_changed_meanwhile_is_a_409(tess: Client, cast: Cast) -> None:
