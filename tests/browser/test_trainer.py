@@ -59,7 +59,7 @@ def test_an_ended_invitation_goes_to_the_next_in_line(
     notice = page.get_by_role("status").inner_text()
     assert "Ben Example: the invitation has ended. Invited now: Eve Example." in notice
     picture("trainer-ended")
-    page.get_by_role("link", name="Why was who invited?").click()
+    page.get_by_role("link", name="Why each was invited").click()
     assert "Ben called: he cannot come." in page.get_by_role("main").inner_text()
     picture("trainer-why")
 
@@ -69,6 +69,8 @@ def test_every_page_of_trainers_fits_a_narrow_phone(
 ) -> None:
     sign_in_by_form(page, cast.tess.user.email, PASSWORD)
     at, row = f"/trainer/trainings/{pottery.id}", cast.row("Ben", pottery).uuid
+    cast.student("Ben").user.email = f"{'a.very.long.name' * 4}@{'of-a-long-house' * 3}.example.org"
+    cast.session.commit()
     page.wait_for_url("**/")
     for name, path in {
         "add": f"{at}/add?q=example",
