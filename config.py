@@ -210,12 +210,22 @@ def mistakes_for_serving(settings: Settings) -> list[str]:
 
 def warnings_for_serving(settings: Settings) -> list[str]:
     """What is allowed but hardly meant, a sentence each."""
-    if settings.environment != "PRODUCTION" or settings.demo or settings.mail_transport == "smtp":
+    if settings.environment != "PRODUCTION" or settings.demo:
         return []
-    return [
-        f"MAIL_TRANSPORT is {settings.mail_transport}: no letter reaches anyone; set it to smtp"
-        " for real mail."
-    ]
+    warnings = []
+    if settings.mail_transport != "smtp":
+        warnings.append(
+            f"MAIL_TRANSPORT is {settings.mail_transport}: no letter reaches anyone; set it to smtp"
+            " for real mail."
+        )
+    if settings.web_workers > 1 and settings.ratelimit_storage_uri.startswith("memory:"):
+        warnings.append(
+            f"RATELIMIT_STORAGE_URI is memory:// with {settings.web_workers} WEB_WORKERS, each of"
+            f" which counts for itself: tries may be {settings.web_workers} times as many. Name a"
+            " store that they share, such as redis://localhost (pip install redis), or set"
+            " WEB_WORKERS to 1."
+        )
+    return warnings
 
 
 def _secret(settings: Settings) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import socket
 import sys
@@ -37,7 +38,11 @@ def create_app() -> Flask:
 
 
 def main() -> None:
-    """Serve until SIGTERM or Ctrl-C; refuse to start unsafely (reliability SE1)."""
+    """Serve until SIGTERM or Ctrl-C; refuse to start unsafely (reliability SE1).
+
+    Libraries warn, `app` tells what LOG_LEVEL asks for: who signed in, what was refused (SE17).
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     application = create_app()
     settings: Settings = application.extensions["settings"]
     if mistakes := mistakes_for_serving(settings):

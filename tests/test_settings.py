@@ -277,7 +277,9 @@ def test_mail_crosses_no_network_in_the_clear(host: str, tls: str, mistakes: int
 @pytest.mark.parametrize("transport", ["file", "console", "memory"])
 def test_another_transport_serves_with_a_warning(transport: str) -> None:
     settings = load(
-        **SAFE | {"mail_transport": transport, "smtp_host": "mail.example.org", "smtp_tls": "none"}
+        **SAFE
+        | {"mail_transport": transport, "smtp_host": "mail.example.org", "smtp_tls": "none"}
+        | {"web_workers": 1}
     )
     assert mistakes_for_serving(settings) == []
     (warning,) = config.warnings_for_serving(settings)
@@ -285,10 +287,21 @@ def test_another_transport_serves_with_a_warning(transport: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"mail_transport": "file", "demo": True}, {"environment": "DEVELOPMENT"}]
+    "given",
+    [
+        {"web_workers": 1},
+        {"ratelimit_storage_uri": "redis://cache:6379/1"},
+        {"mail_transport": "file", "demo": True},
+        {"environment": "DEVELOPMENT"},
+    ],
 )
 def test_what_is_meant_warns_of_nothing(given: dict[str, Any]) -> None:
     assert config.warnings_for_serving(load(**SAFE | given)) == []
+
+
+def test_workers_that_count_for_themselves_are_told_of() -> None:
+    (warning,) = config.warnings_for_serving(load(**SAFE | {"web_workers": 3}))
+    assert warning.startswith("RATELIMIT_STORAGE_URI is memory:// with 3 WEB_WORKERS")
 
 
 @pytest.mark.parametrize("exempt", [{"demo": True}, {"environment": "DEVELOPMENT"}])

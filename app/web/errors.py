@@ -60,7 +60,8 @@ def _http(error: HTTPException) -> Response:
     if status == 404 and (there := _without_slash()):
         return make_response("", 308, {"Location": there})
     _give_up_what_was_begun()
-    log.info("request %s: %s at %s", request_id(), status, request.endpoint)
+    level = logging.DEBUG if status in (404, 405) else logging.INFO  # robots try many addresses
+    log.log(level, "request %s: %s at %s", request_id(), status, request.endpoint)
     wait = _wait(error) if isinstance(error, TooManyRequests) else None
     answer = _page(status, wait=in_words(wait) if wait else None)
     for name, value in error.get_headers(None):

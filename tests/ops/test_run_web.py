@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -54,6 +56,17 @@ def get(port: str, path: str) -> tuple[int, str, dict[str, str]]:
         web.close()
 
 
+def post(port: str, path: str, form: dict[str, str], cookie: str) -> int:
+    web = http.client.HTTPConnection("127.0.0.1", int(port), timeout=10)
+    headers = {"Cookie": cookie.partition(";")[0]}
+    headers["Content-Type"] = "application/x-www-form-urlencoded"
+    try:
+        web.request("POST", path, urlencode(form), headers)
+        return web.getresponse().status
+    finally:
+        web.close()
+
+
 def test_it_serves_until_it_is_asked_to_stop(env: dict[str, str]) -> None:
     server = subprocess.Popen(
         [sys.executable, "run_web.py"], cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True
@@ -69,16 +82,23 @@ def test_it_serves_until_it_is_asked_to_stop(env: dict[str, str]) -> None:
                 assert server.poll() is None
                 time.sleep(0.2)
         assert (status, text) == (200, "ok")
-        status, _, headers = get(env["WEB_PORT"], "/sign-in")
+        status, page, headers = get(env["WEB_PORT"], "/sign-in")
         assert status == 200
         cookie = headers["Set-Cookie"]
         assert cookie.startswith("nextseat=")  # plain http, but this machine alone (SE2)
         assert "Secure" not in cookie
+        key = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
+        assert key is not None
+        form = {"csrf_token": key[1], "email": "nobody@example.org", "password": "wrong"}
+        assert post(env["WEB_PORT"], "/sign-in", form, cookie) == 400
     finally:
         server.terminate()
         _, said = server.communicate(timeout=40)
     assert server.returncode == 0
     assert "/sign-in" not in said  # what is asked for may be a token: no line tells it
+    ours = [line for line in said.splitlines() if line.startswith("INFO ")]
+    assert ours == ["INFO app.web.security a sign-in was refused"]  # by whom stays unsaid (SE17)
+    assert "nobody@" not in said
 
 
 def test_a_port_that_is_taken_is_one_sentence(env: dict[str, str]) -> None:
