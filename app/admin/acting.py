@@ -8,11 +8,20 @@ from typing import Any
 from flask import abort, flash, redirect, request
 from flask_admin.base import expose
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 
 from app.admin import office
 from app.admin.acts import MOST_ROWS, Act
+from app.admin.password_again import password_first
 from app.extensions import db, unit, utcnow
 from app.services.refusals import Refusal
+
+
+class NotOffered(Refusal):
+    """An act whose button the row does not have, or no longer."""
+
+    code = "not_offered"
+    sentence = _l("This is not possible, or was done meanwhile.")
 
 
 class Acting:
@@ -34,10 +43,15 @@ class Acting:
 
     @expose("/action/", methods=("POST",))
     def action_view(self: Any) -> Any:
-        """POST asks; POST with `sure` acts. 404 for unknown acts and rows of others."""
+        """POST asks; POST with `sure` acts. 404 for unknown acts and rows of others.
+
+        Before a weighty act the password is asked again.
+        """
         act = next((a for a in self.allowed_acts() if a.name == request.form.get("action")), None)
         if act is None:
             abort(404)
+        if act.weighty and (answer := password_first(self.back())) is not None:
+            return answer
         rows = self._ticked()
         if not rows:
             flash(_("Tick at least one row first."), "error")
@@ -73,7 +87,10 @@ class Acting:
 
     def _act_on(self: Any, act: Act, key: Any, answers: Any) -> None:
         row = self.get_one(str(key))
+        offered = act.offered(row)  # asked before: doing it changes the row
         act.run(db.session(), row, office.actor(), utcnow(), answers)
+        if not offered:  # a service that refuses says why; what it lets through is taken back
+            raise NotOffered
 
     def _question(self: Any, act: Act, rows: list[Any], form: Any) -> Any:
         return self.render(

@@ -54,7 +54,8 @@ Do = Callable[..., Any]
 class Act:
     """`do(session, row, actor, now, **answers of the form)`; commits nothing, may refuse.
 
-    `explains` says on the question page what will happen, `offered(row)` whether the button shows.
+    `explains` says on the question page what will happen, `offered(row)` whether it is possible:
+    if not, no button shows and a POST is refused. `weighty`: the password is asked again (SE4).
     """
 
     name: str
@@ -64,6 +65,7 @@ class Act:
     form: type[Question] = Question
     danger: bool = False
     bulk: bool = True
+    weighty: bool = False
     offered: Callable[[Any], bool] = field(default=lambda _row: True)
 
     def run(self, session: Session, row: Any, actor: Actor, now: datetime, answers: Any) -> Any:

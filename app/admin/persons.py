@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from flask import url_for
+from flask import request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import joinedload
@@ -15,25 +15,26 @@ from wtforms.validators import InputRequired, Length, Optional
 
 from app.admin import office
 from app.admin.acts import Act
-from app.admin.fields import LANGUAGES, readable
-from app.admin.filters import Choice
+from app.admin.fields import LANGUAGES, legible, readable, stripped
+from app.admin.filters import Choice, ChoiceOrMore
 from app.admin.frame import SecureView
 from app.admin.letters import invite_to_sign_in
 from app.admin.names import badge, name_of, words
+from app.admin.password_again import password_first
 from app.extensions import db
 from app.models import PersonStatus, Student, Trainer, User
-from app.services import accounts, students
-from app.services.locks import locked
+from app.services import accounts, attention, students
+from app.services.belonging import require_within
 
 OF_USER = ("first_name", "last_name", "email", "phone", "birthday")
 
 
 def fields_of_person() -> dict[str, Any]:
     """What the office knows of somebody."""
-    named = [InputRequired(_l("Type a name.")), Length(max=100), readable]
+    named = [InputRequired(_l("Type a name.")), Length(max=100), readable, legible]
     return {
-        "first_name": StringField(_l("First name"), named),
-        "last_name": StringField(_l("Last name"), named),
+        "first_name": StringField(_l("First name"), named, filters=[stripped]),
+        "last_name": StringField(_l("Last name"), named, filters=[stripped]),
         "email": EmailField(
             _l("E-mail address"), [InputRequired(_l("Type an address.")), Length(max=254)]
         ),
@@ -99,7 +100,16 @@ class PersonView(SecureView):
         "bad_phone": "phone",
         "bad_birthday": "birthday",
     }
-    locks = False  # a new address locks trainings first
+    locks = False  # trainings come first: `save` does
+
+    def _handle_view(self, name: str, **values: Any) -> Any:
+        """An address is changed by whoever typed their password lately."""
+        refused = super()._handle_view(name, **values)
+        if refused is None and name == "edit_view" and request.method == "POST":
+            user = self.get_one(request.args.get("id")).user
+            if _another(request.form.get("email"), user):
+                return password_first(request.full_path)
+        return refused
 
     def edit_form(self, obj: Any = None) -> Any:
         """Filled from the account."""
@@ -122,10 +132,11 @@ class PersonView(SecureView):
             invite_to_sign_in(session, user, now)
         else:
             user = row.user
-            if form.email.data.strip().lower() != user.email.lower():
+            students.lock_person(session, user)
+            self._require_fresh(form, row)  # somebody may have saved while we waited
+            require_within(session, user, office.actor())
+            if _another(form.email.data, user):
                 accounts.change_address(session, user, form.email.data, practice.id, now)
-            session.flush()  # locking reads the account anew
-            locked(session, User, user.id)
         accounts.change_profile(
             user,
             first_name=form.first_name.data.strip(),
@@ -136,6 +147,10 @@ class PersonView(SecureView):
             today=now.astimezone(office.zone()).date(),
         )
         return _("%(name)s is saved.", name=name_of(user))
+
+
+def _another(address: str | None, user: User) -> bool:
+    return (address or "").strip().lower() != user.email.lower()
 
 
 # --- students ------------------------------------------------------------------------------------
@@ -154,7 +169,12 @@ class StudentView(PersonView):
 
     role = "student"
     column_filters = (
-        Choice(Student.status, _l("Status"), [(s.value, words(s)) for s in PersonStatus]),
+        ChoiceOrMore(
+            Student.status,
+            _l("Status"),
+            [(s.value, words(s)) for s in PersonStatus],
+            {"unreached": (_l("Letters come back"), attention.unreached)},
+        ),
     )
     loads = (joinedload(Student.user).joinedload(User.settings),)
     acts = (
@@ -196,8 +216,8 @@ def _take_trainer(session: Any, row: Any, actor: Any, now: datetime) -> None:
     accounts.take_role(session, row.user, "trainer", row.practice, actor, now)
 
 
-def _give_trainer(session: Any, row: Any, _actor: Any, _now: datetime) -> None:
-    accounts.give_role(session, row.user, "trainer", row.practice)
+def _give_trainer(session: Any, row: Any, actor: Any, now: datetime) -> None:
+    accounts.give_role(session, row.user, "trainer", row.practice, actor, now)
 
 
 class TrainerView(PersonView):
@@ -214,6 +234,7 @@ class TrainerView(PersonView):
             _l("Switch off"),
             _take_trainer,
             _l("They no longer see the pages of trainers."),
+            weighty=True,
             offered=_is_active,
         ),
         Act(
@@ -221,6 +242,7 @@ class TrainerView(PersonView):
             _l("Switch on"),
             _give_trainer,
             _l("They see the pages of trainers again."),
+            weighty=True,
             offered=_is_inactive,
         ),
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from flask import request
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import joinedload, selectinload
@@ -20,11 +21,14 @@ from app.admin.fields import readable
 from app.admin.frame import SecureView
 from app.admin.letters import invite_to_sign_in
 from app.admin.names import badge, name_of
+from app.admin.password_again import password_first
 from app.extensions import db
-from app.models import PersonStatus, Role, Student, Trainer, User
+from app.models import PersonStatus, Practice, Role, Student, Trainer, User
 from app.models.user import roles_users
-from app.services import accounts
-from app.services.refusals import Refusal, a_reason
+from app.services import accounts, students
+from app.services.belonging import require_not_erased, require_within
+from app.services.locks import locked
+from app.services.refusals import a_reason
 
 ROLE_WORDS = {
     "admin": _l("Administrator"),
@@ -33,19 +37,6 @@ ROLE_WORDS = {
     "organiser": _l("Organiser"),
     "venue-owner": _l("Venue owner"),
 }
-
-
-class OfOtherOffice(Refusal):
-    """Administrators of another practice are changed there."""
-
-    code = "of_other_office"
-    sentence = _l("This account belongs to the office of another practice.")
-
-
-def require_ours(user: User) -> None:
-    """Raises `OfOtherOffice`."""
-    if user.practice_id not in (None, office.practice_id()):
-        raise OfOtherOffice
 
 
 def roles_of(session: Any, user: User) -> list[str]:
@@ -65,28 +56,18 @@ def roles_of(session: Any, user: User) -> list[str]:
 # --- acts ----------------------------------------------------------------------------------------
 
 
-def _off(session: Any, row: User, actor: Any, now: datetime) -> None:
-    require_ours(row)
-    accounts.deactivate(session, row, actor, now)
-
-
-def _on(session: Any, row: User, actor: Any, now: datetime) -> None:
-    require_ours(row)
-    accounts.activate(session, row, actor, now)
-
-
-def _reset_codes(session: Any, row: User, _actor: Any, now: datetime, reason: str) -> None:
-    require_ours(row)
+def _reset_codes(session: Any, row: User, actor: Any, now: datetime, reason: str) -> None:
+    require_within(session, row, actor)
     accounts.reset_codes(session, row, a_reason(reason), office.practice_id(), now)
 
 
-def _sign_out(_session: Any, row: User, _actor: Any, _now: datetime) -> None:
-    require_ours(row)
+def _sign_out(session: Any, row: User, actor: Any, _now: datetime) -> None:
+    require_within(session, row, actor)
     accounts.end_sessions(row)
 
 
-def _invite(session: Any, row: User, _actor: Any, now: datetime) -> None:
-    require_ours(row)
+def _invite(session: Any, row: User, actor: Any, now: datetime) -> None:
+    require_within(session, row, actor)
     invite_to_sign_in(session, row, now)
 
 
@@ -101,7 +82,7 @@ ACTS = (
     Act(
         "deactivate",
         _l("Close the account"),
-        _off,
+        accounts.deactivate,
         _l("They cannot sign in, and are passed over while they wait."),
         danger=True,
         offered=lambda row: row.active,
@@ -109,7 +90,7 @@ ACTS = (
     Act(
         "activate",
         _l("Open the account"),
-        _on,
+        accounts.activate,
         _l("They can sign in and book again."),
         offered=lambda row: not row.active and row.erased_at is None,
     ),
@@ -121,6 +102,7 @@ ACTS = (
         WithReason,
         danger=True,
         bulk=False,
+        weighty=True,
         offered=lambda row: bool(row.tf_primary_method),
     ),
     Act("sign-out", _l("End all sessions"), _sign_out, _l("They have to sign in anew.")),
@@ -191,11 +173,18 @@ class UserView(SecureView):
         "bad_address": "email",
         "address_taken": "email",
         "last_admin": "held",
-        "of_other_office": "held",
+        "own_office": "held",
     }
     loads = (selectinload(User.roles), joinedload(User.settings))
     acts = ACTS
-    locks = False  # a role taken away locks trainings first
+    locks = False  # trainings come first: `save` does
+
+    def _handle_view(self, name: str, **values: Any) -> Any:
+        """Roles and addresses are given by whoever typed their password lately."""
+        refused = super()._handle_view(name, **values)
+        if refused is None and name in ("create_view", "edit_view"):
+            return password_first(request.full_path)
+        return refused
 
     def scope(self) -> sa.ColumnElement[bool]:
         """The office, and whoever learns or teaches here."""
@@ -225,16 +214,20 @@ class UserView(SecureView):
             )
         else:
             user = row
-            require_ours(user)
+            locked(session, Practice, practice.id)
+            students.lock_person(session, user)
+            self._require_fresh(form, row)  # somebody may have saved while we waited
+            require_within(session, user, actor)
+            require_not_erased(user)
             held = set(roles_of(session, user))
             for name in sorted(held - wanted):
                 accounts.take_role(session, user, name, practice, actor, now)
             for name in sorted(wanted - held):
-                accounts.give_role(session, user, name, practice)
+                accounts.give_role(session, user, name, practice, actor, now)
             if form.email.data.strip().lower() != user.email.lower():
                 accounts.change_address(session, user, form.email.data, practice.id, now)
-        user.first_name = (form.first_name.data or "").strip()
-        user.last_name = (form.last_name.data or "").strip()
+        first, last = form.first_name.data or "", form.last_name.data or ""
+        accounts.change_name(user, first.strip(), last.strip())
         if created:
             invite_to_sign_in(session, user, now)
             return _("%(name)s gets a letter to choose a password.", name=user.email)

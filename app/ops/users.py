@@ -178,7 +178,7 @@ def roles(email: str, added: Sequence[str], removed: Sequence[str], practice: st
     def act(user: User) -> None:
         where = _practice(practice)
         for role in added:
-            accounts.give_role(db.session(), user, role, where)
+            accounts.give_role(db.session(), user, role, where, CONSOLE, now)
         db.session.flush()  # who is an administrator is counted in the database
         for role in removed:
             accounts.take_role(db.session(), user, role, where, CONSOLE, now)

@@ -22,22 +22,16 @@ from app.models.outbox import Outbox
 from app.models.person import PersonStatus, Student, Trainer
 from app.models.practice import Practice
 from app.models.training import Training
-from app.models.user import Role, TrainerLetters, User, UserSettings, roles_users
+from app.models.user import Role, TrainerLetters, User
 from app.services import account_letters, students
 from app.services.actors import Actor
+from app.services.belonging import keep_an_admin, require_not_erased, require_within
 from app.services.locks import locked
 from app.services.refusals import Refusal
-from app.services.students import AddressTaken, valid_address
+from app.services.students import AddressTaken, settings_of, valid_address
 
 OFFICE_ROLES = ("admin", "organiser", "venue-owner")  # kept with the account
 ROLES = ("student", "trainer", *OFFICE_ROLES)  # the first two are rows of the practice
-
-
-class LastAdmin(Refusal):
-    """A practice keeps somebody who can let others in."""
-
-    code = "last_admin"
-    sentence = _l("This is the last administrator of the practice; name another one first.")
 
 
 class AlreadySignedUp(Refusal):
@@ -139,8 +133,8 @@ def create(session: Session, email: str, practice: Practice, roles: Iterable[str
         raise AddressTaken
     user = _new_account(session, address)
     session.flush()  # roles that are rows name its id
-    for role in roles:
-        give_role(session, user, role, practice)
+    for role in dict.fromkeys(roles):
+        _add_role(session, user, role, practice)
     return user
 
 
@@ -198,14 +192,12 @@ def change_address(
 ) -> None:
     """A confirmed new address: old links stop, open invitations are sent anew (people PS7).
 
-    The old address is told. Raises `BadAddress`, `AddressTaken`.
+    The old address is told. Raises `BadAddress`, `AddressTaken`, `Erased`.
     """
+    require_not_erased(user)
     old = user.email
-    student = session.scalars(
-        sa.select(Student).where(Student.user_id == user.id).order_by(Student.id).limit(1)
-    ).one_or_none()
-    if student is not None:
-        students.change_address(session, student, email, now)
+    if theirs := _students(session, user):
+        students.change_address(session, theirs[0], email, now)
     else:
         address = valid_address(email)
         same = find(session, address)
@@ -254,12 +246,19 @@ def change_profile(
     language: str | None,
     today: date,
 ) -> None:
-    """Names, phone, birthday and language. Raises `BadPhone`, `BadBirthday`."""
+    """Names, phone, birthday and language. Raises `BadPhone`, `BadBirthday`, `Erased`."""
     if birthday is not None and not date(today.year - 120, 1, 1) <= birthday <= today:
         raise BadBirthday
     user.phone = a_phone(phone) if phone.strip() else None
-    user.first_name, user.last_name, user.birthday = first_name, last_name, birthday
-    _settings(user).language = language
+    user.birthday = birthday
+    change_name(user, first_name, last_name)
+    settings_of(user).language = language
+
+
+def change_name(user: User, first_name: str, last_name: str) -> None:
+    """What somebody is called. Raises `Erased`."""
+    require_not_erased(user)
+    user.first_name, user.last_name = first_name, last_name
 
 
 def a_phone(text: str) -> str:
@@ -292,37 +291,38 @@ def change_notifications(
     """Which letters come by mail; whoever wants invitations again may be next in line (WT6)."""
     had = user.settings is None or user.settings.msg_transactional_emails
     students.want_reminders(session, user.id, reminders)
-    student = session.scalars(
-        sa.select(Student).where(Student.user_id == user.id).order_by(Student.id).limit(1)
-    ).one_or_none()
-    if student is None or invitations == had:
-        _settings(user).msg_transactional_emails = invitations
+    theirs = _students(session, user)
+    if not theirs or invitations == had:
+        settings_of(user).msg_transactional_emails = invitations
     elif invitations:
-        students.opt_in(session, student, now)
+        students.opt_in(session, theirs[0], now)
     else:
-        students.opt_out(session, student)
+        students.opt_out(session, theirs[0])
 
 
 def change_trainer_letters(user: User, how: TrainerLetters) -> None:
     """How a trainer hears of what happens in their trainings (waitlist WM2)."""
-    _settings(user).trainer_letters = how
-
-
-def _settings(user: User) -> UserSettings:
-    if user.settings is None:
-        user.settings = UserSettings()
-    return user.settings
+    settings_of(user).trainer_letters = how
 
 
 # --- by the office -------------------------------------------------------------------------------
 
 
-def give_role(session: Session, user: User, role: str, practice: Practice) -> None:
-    """A role in this practice; having it already is fine."""
+def give_role(
+    session: Session, user: User, role: str, practice: Practice, actor: Actor, now: datetime
+) -> None:
+    """A role in this practice, also one that was taken; having it is fine. Raises `Erased`."""
+    require_not_erased(user)
+    student = _student_of(session, user, practice) if role == "student" else None
+    if student is not None:
+        students.activate(session, student, actor, now)
+    else:
+        _add_role(session, user, role, practice)
+
+
+def _add_role(session: Session, user: User, role: str, practice: Practice) -> None:
     if role == "student":
-        student = _student_of(session, user, practice)
-        if student is None:
-            session.add(Student(user=user, practice=practice, status=PersonStatus.ACTIVE))
+        session.add(Student(user=user, practice=practice, status=PersonStatus.ACTIVE))
     elif role == "trainer":
         trainer = _trainer_of(session, user, practice)
         if trainer is None:
@@ -338,7 +338,10 @@ def give_role(session: Session, user: User, role: str, practice: Practice) -> No
 def take_role(
     session: Session, user: User, role: str, practice: Practice, actor: Actor, now: datetime
 ) -> None:
-    """Take a role away; a student's rows stay and are passed over. Raises `LastAdmin`."""
+    """Take a role away; a student's rows stay and are passed over.
+
+    Raises `LastAdmin`, `OwnOffice`.
+    """
     locked(session, Practice, practice.id)  # of two who go at once, one stays
     if role == "student":
         if (student := _student_of(session, user, practice)) is not None:
@@ -348,15 +351,19 @@ def take_role(
             trainer.status = PersonStatus.INACTIVE
     else:
         if role == "admin":
-            _keep_one_admin(session, user)
+            keep_an_admin(session, user, actor)
         user.roles[:] = [held for held in user.roles if held.name != role]
 
 
 def deactivate(session: Session, user: User, actor: Actor, now: datetime) -> None:
-    """They cannot sign in, and are passed over while they wait (WT5). Raises `LastAdmin`."""
+    """They cannot sign in, and are passed over while they wait (WT5).
+
+    Raises `OfOtherOffice`, `LastAdmin`, `OwnOffice`.
+    """
     if user.practice_id is not None:
         locked(session, Practice, user.practice_id)
-    _keep_one_admin(session, user)
+    require_within(session, user, actor)
+    keep_an_admin(session, user, actor)
     for student in _students(session, user):
         students.deactivate(session, student, actor, now)
     user.active = False
@@ -364,26 +371,12 @@ def deactivate(session: Session, user: User, actor: Actor, now: datetime) -> Non
 
 
 def activate(session: Session, user: User, actor: Actor, now: datetime) -> None:
-    """They can sign in and book again."""
+    """They can sign in and book again. Raises `OfOtherOffice`, `Erased`."""
+    require_within(session, user, actor)
+    require_not_erased(user)
     user.active = True
     for student in _students(session, user):
         students.activate(session, student, actor, now)
-
-
-def _keep_one_admin(session: Session, user: User) -> None:
-    """Raises `LastAdmin` if nobody else could let people in."""
-    if not user.active or "admin" not in [role.name for role in user.roles]:
-        return
-    others = (
-        sa.select(User.id)
-        .join(roles_users, roles_users.c.user_id == User.id)
-        .join(Role, Role.id == roles_users.c.role_id)
-        .where(Role.name == "admin", User.active, User.id != user.id)
-        .where(User.practice_id == user.practice_id)
-        .limit(1)
-    )
-    if session.scalar(others) is None:
-        raise LastAdmin
 
 
 def _students(session: Session, user: User) -> list[Student]:

@@ -17,11 +17,13 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
 
 from app.models.enrolment import INVITED, OPEN, WAITLIST, TrainingEnroll
-from app.models.person import PersonStatus, Student
+from app.models.person import PersonStatus, Student, Trainer
+from app.models.practice import Practice
 from app.models.training import Training
 from app.models.user import User, UserSettings
 from app.services import account_letters, enrolments, history, invitations, letters, links, waitlist
 from app.services.actors import Actor
+from app.services.belonging import keep_an_admin, require_not_erased, require_within
 from app.services.locks import locked, locked_trainings
 from app.services.refusals import Refusal
 from app.services.scope import require_student_of
@@ -81,9 +83,10 @@ def activate(
 
     They get a letter, unless told not to `tell` (WM1).
 
-    Raises `NotFound`.
+    Raises `NotFound`, `Erased`.
     """
     require_student_of(actor, student)
+    require_not_erased(student.user)
     trainings = _trainings_of(session, [student.id], WAITLIST)
     if student.status is PersonStatus.ACTIVE:
         return []
@@ -96,27 +99,28 @@ def activate(
 
 def opt_out(session: Session, student: Student) -> None:
     """No letters: open invitations stay open, waiting rows are passed over (WT6)."""
-    _settings(session, student.user).msg_transactional_emails = False
+    settings_of(student.user).msg_transactional_emails = False
 
 
 def opt_in(session: Session, student: Student, now: datetime) -> list[str]:
     """Letters again, from every practice; returns the uuids invited whose turn it is (WT6)."""
     trainings = _trainings_of(session, _everywhere(session, student.user), WAITLIST)
-    _settings(session, student.user).msg_transactional_emails = True
+    settings_of(student.user).msg_transactional_emails = True
     return _refill_all(session, trainings, now)
 
 
 def want_reminders(session: Session, user_id: int, wanted: bool) -> None:
     """Letters that one can do without come, or come no more (people PS10). Twice is once."""
     user = locked(session, User, user_id)  # of two clicks at once one writes the row
-    _settings(session, user).msg_reminders = wanted
+    settings_of(user).msg_reminders = wanted
 
 
 def change_address(session: Session, student: Student, email: str, now: datetime) -> list[str]:
     """A new address, which no letter has come back from; refills everywhere, as `opt_in` (WF6).
 
-    Raises `BadAddress`, `AddressTaken`.
+    Raises `BadAddress`, `AddressTaken`, `Erased`.
     """
+    require_not_erased(student.user)
     email = valid_address(email)
     same = sa.func.lower(User.email) == email.lower()
     if session.scalar(sa.select(User.id).where(same, User.id != student.user_id)) is not None:
@@ -132,14 +136,15 @@ def erase(session: Session, student: Student, actor: Actor, now: datetime) -> No
     """Forget the person, in every practice: open rows are left, nothing is written to them (WT7).
 
     The rows stay under a pseudonym, so that history still adds up. Twice is once.
-    Raises `NotFound`.
+    Raises `NotFound`, `OfOtherOffice`, `LastAdmin`, `OwnOffice`.
     """
     require_student_of(actor, student)
     user = student.user
-    everywhere = _locked_person(session, user)
-    session.refresh(user)  # somebody may have been before us
-    if user.erased_at is not None:
+    everywhere = lock_person(session, user)
+    if user.erased_at is not None:  # somebody was before us
         return
+    require_within(session, user, actor)
+    keep_an_admin(session, user, actor)
     for one in everywhere:
         one.status = PersonStatus.INACTIVE
     mine = _open_rows(user).order_by(TrainingEnroll.training_id)
@@ -147,14 +152,31 @@ def erase(session: Session, student: Student, actor: Actor, now: datetime) -> No
         enrolments.erase(session, enrolment, actor, now)
     letters.drop_unsent(session, user.id, "erased", now)
     links.revoke(session, user.id)
+    for trainer in session.scalars(sa.select(Trainer).where(Trainer.user_id == user.id)):
+        trainer.status = PersonStatus.INACTIVE
     _pseudonymise(user, now)
+
+
+def lock_person(session: Session, user: User) -> list[Student]:
+    """Lock all that follows a person, and read the account anew; the students someone is.
+
+    In the order of L3: the practice whose office they are part of, the trainings they are in, the
+    students, the account. Whatever service changes them after this waits for nothing.
+    """
+    if user.practice_id is not None:
+        locked(session, Practice, user.practice_id)  # of two administrators who go, one stays
+    everywhere = _locked_students(session, user)
+    locked(session, User, user.id)
+    if user.settings is not None:
+        session.refresh(user.settings)
+    return everywhere
 
 
 class _OneMore(Exception):
     """The person has enrolled elsewhere while we waited for the locks."""
 
 
-def _locked_person(session: Session, user: User) -> list[Student]:
+def _locked_students(session: Session, user: User) -> list[Student]:
     """The students someone is, locked behind all trainings in which they have an open row.
 
     Trainings come first for everyone (L3), and only with the student locked nobody enrols them any
@@ -187,6 +209,9 @@ def _pseudonymise(user: User, now: datetime) -> None:
     user.email = f"erased-{uuid4().hex}@example.invalid"
     user.first_name = user.last_name = ""
     user.phone = user.birthday = user.password = None
+    user.tf_primary_method = user.tf_totp_secret = user.mf_recovery_codes = None
+    user.totp_counter = user.practice_id = None
+    user.roles.clear()
     user.active = False
     user.erased_at = now
 
@@ -223,7 +248,8 @@ def _refill_all(session: Session, trainings: list[Training], now: datetime) -> l
     return [uuid for t in trainings for uuid in waitlist.refill(session, t, now).invited]
 
 
-def _settings(session: Session, user: User) -> UserSettings:
+def settings_of(user: User) -> UserSettings:
+    """How someone wants to be told; made where there was nothing but the defaults."""
     if user.settings is None:
         user.settings = UserSettings()
     return user.settings

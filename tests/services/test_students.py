@@ -317,7 +317,7 @@ def test_the_erased_are_left_in_every_practice(cast: Cast) -> None:
     training.practice_id = other.id
     row = enrolments.enrol(cast.session, training.id, there.id, CONSOLE, NOON)
     assert cast.statuses(row) == ["enrolled"]
-    erase(cast, "Ben")
+    students.erase(cast.session, who(cast, "Ben"), CONSOLE, NOON)
     assert cast.statuses(row) == ["derolled"]
 
 

@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 
 from app.models.bulk import chunks, insert_many
 from app.models.enrolment import OPEN, TrainingEnroll
-from app.models.person import PersonStatus, Student, Trainer
+from app.models.person import PersonStatus, Student
 from app.models.practice import Practice
 from app.models.user import User, UserSettings
 from app.services import students
 from app.services.actors import Actor
+from app.services.belonging import belonging_elsewhere
 from app.services.importing.accounts import accounts, new_account
 from app.services.importing.report import Report, Wishes
 from app.services.importing.rows import StudentRow
@@ -38,7 +39,7 @@ def put(
     fresh = [row for row in rows if row.key not in known]
     _create(session, practice, fresh)
     report.created = len(fresh)
-    shared = _belonging_elsewhere(session, practice, [user.id for user in known.values()])
+    shared = belonging_elsewhere(session, [practice.id], [user.id for user in known.values()])
     theirs = [(row, known[row.key]) for row in rows if row.key in known]
     moved = [
         (there[user.id], row.status)
@@ -69,21 +70,6 @@ def _students(session: Session, practice: Practice, user_ids: Sequence[int]) -> 
             Student.practice_id == practice.id, Student.user_id.in_(some)
         )
         found |= {student.user_id: student for student in session.scalars(mine)}
-    return found
-
-
-def _belonging_elsewhere(session: Session, practice: Practice, user_ids: Sequence[int]) -> set[int]:
-    """Whose account other practices use too: no one practice may rewrite it (reliability SE7)."""
-    found: set[int] = set()
-    for some in chunks(user_ids):
-        uses = [
-            sa.select(model.user_id).where(
-                model.user_id.in_(some), model.practice_id != practice.id
-            )
-            for model in (Student, Trainer)
-        ]
-        office = sa.select(User.id).where(User.id.in_(some), User.practice_id != practice.id)
-        found |= set(session.scalars(sa.union(*uses, office)))
     return found
 
 
