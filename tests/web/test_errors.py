@@ -224,7 +224,7 @@ def test_what_was_lost_amid_an_act_may_be_done(broken: Client) -> None:
 
 def test_who_posted_in_vain_is_led_back_to_our_page_and_to_no_other(client: Client) -> None:
     ours = client.post("/role", headers={"Referer": "https://localhost/help?a=1"})
-    assert '<a href="/help?a=1">Back</a>' in ours.text
+    assert 'href="/help?a=1">Back</a>' in ours.text
     for other in ("https://evil.example/help", "https://localhost//evil.example/", ""):
         page = client.post("/role", headers={"Referer": other}).text
         assert 'href="//' not in page
