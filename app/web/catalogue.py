@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar
@@ -13,27 +13,23 @@ from flask_babel import format_date
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext as _n
-from wtforms import BooleanField, HiddenField
-from wtforms.validators import DataRequired
 
-from app.extensions import db, unit, utcnow
-from app.limits import limiter
-from app.models.enrolment import ENROLLED, INVITED, OPEN, TrainingEnroll
-from app.services import catalogue, enrolments, standing, students, waitlist
-from app.services.actors import SYSTEM
+from app.extensions import db, utcnow
+from app.models.enrolment import OPEN
+from app.models.practice import Practice
+from app.services import catalogue, standing
 from app.services.catalogue import SORTS, Choices, Entry, Wanted
 from app.services.letter_facts import plain
 from app.services.standing import Act, Offer
 from app.web import states, whoami
-from app.web.forms import Form
-from app.web.frame import interval, ordinal, see_other, when, zone
+from app.web.frame import when, zone
+from app.web.joining import join_or_ask
 
 bp = Blueprint("catalogue", __name__)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 A_PAGE = 24  # cards (people PG5)
-JOINS = "20 per hour"  # of one student, on all pages together (reliability SE16)
 LARGEST_ID = 2**31 - 1
 TRAINING = f"/trainings/<int(max={LARGEST_ID}):training_id>"
 FILTERS = {
@@ -81,7 +77,9 @@ class Card(NamedTuple):
 @open_to_visitors
 def index() -> str:
     """All open trainings, filtered, sorted, 24 a page (people PS1)."""
-    now, student, practice = utcnow(), whoami.student(), whoami.practice()
+    now, practices = utcnow(), whoami.practices()
+    whoami.enter(_practice_asked(practices))
+    student, practice = whoami.student(), whoami.practice()
     mine = standing.rows_of(db.session(), student.user_id, now) if student else {}
     on = {id_ for id_, own in mine.items() if own.row.status in OPEN}
     practice_id = practice.id if practice else 0
@@ -94,6 +92,8 @@ def index() -> str:
     return render_template(
         "catalogue/index.html",
         page=page,
+        home=_home(),
+        practices=[(_home(one), plain(one.name), one is practice) for one in practices],
         cards=[_card(offers[entry.id]) for entry in page.items],
         wanted=wanted,
         sort=sort,
@@ -106,9 +106,21 @@ def index() -> str:
     )
 
 
+def _practice_asked(practices: Collection[Practice]) -> int:
+    """Of those where somebody learns, the one in the address; else that of all their pages."""
+    asked = request.args.get("practice")
+    return next((one.id for one in practices if str(one.id) == asked), 0)
+
+
+def _home(practice: Practice | None = None, **asked: Any) -> str:
+    """The list of a practice: of the one shown, if none is named."""
+    asked["practice"] = practice.id if practice else _practice_asked(whoami.practices()) or None
+    return url_for("catalogue.index", **asked)
+
+
 def _asked(args: Mapping[str, str], there: Choices) -> tuple[Wanted, str, list[str]]:
     """What the address asks for; names of what it asks that we don't know (people PG4)."""
-    unknown = [name for name in args if name not in (*FILTERS, "sort", "page")]
+    unknown = [name for name in args if name not in (*FILTERS, "sort", "page", "practice")]
     known: dict[str, Any] = {"q": plain(args.get("q", ""))[:100]}
     for name in ("type", "location", "trainer"):
         ids = {str(id_): id_ for id_, _words in getattr(there, name)}
@@ -117,6 +129,8 @@ def _asked(args: Mapping[str, str], there: Choices) -> tuple[Wanted, str, list[s
     for name in ("places", "mine"):
         known[name] = args.get(name) == "1"
     unknown += [name for name in FILTERS if args.get(name) and not known[name]]
+    if args.get("practice") and not _practice_asked(whoami.practices()):
+        unknown.append("practice")
     sort = args.get("sort", "")
     if sort and sort not in SORTS:
         unknown.append("sort")
@@ -172,7 +186,7 @@ def _drop(entries: list[Entry], wanted: Wanted, sort: str) -> Drop | None:
     best = catalogue.best_to_drop(entries, wanted)
     if best is None:
         words = _("Nothing matches all you look for.")
-        return Drop(words, url_for("catalogue.index"), _("Show all trainings"))
+        return Drop(words, _home(), _("Show all trainings"))
     name, count = best
     words = _n(
         "Nothing matches all you look for. Without %(filter)s there is %(num)s training.",
@@ -191,7 +205,7 @@ def _address(wanted: Wanted, sort: str, number: int) -> str:
         asked["sort"] = sort
     if number > 1:
         asked["page"] = number
-    return url_for("catalogue.index", **asked)
+    return _home(**asked)
 
 
 def _card(offer: Offer) -> Card:
@@ -266,145 +280,9 @@ def _offer_or_404(training_id: int, now: datetime) -> Offer:
 # --- joining -------------------------------------------------------------------------------------
 
 
-class JoinForm(Form):
-    """One required tick; a second one for whom no letter would reach."""
-
-    terms = BooleanField(
-        _l("I accept the terms and the cancellation rule"),
-        [DataRequired(_l("Tick that you accept the terms to join."))],
-    )
-    letters = BooleanField(
-        _l("Write to me by e-mail from now on"),
-        description=_l("Without letters we could not tell you that a place is free for you."),
-    )
-    expected = HiddenField()
-
-
 @bp.route(f"{TRAINING}/join", methods=["GET", "POST"])
 @whoami.role_needed("student")
 def join(training_id: int) -> Any:
     """What joining will do; then what the lock decided (people PS3)."""
     now = utcnow()
-    offer = _offer_or_404(training_id, now)
-    return join_or_ask(offer, now)
-
-
-def join_or_ask(offer: Offer, now: datetime) -> Any:
-    """The page that asks, or what became of joining; whoever is on it is led to their place."""
-    joins = {Act.JOIN, Act.JOIN_AGAIN} & {*_acts(offer)}
-    if offer.mine and offer.status in OPEN and not joins and not offer.overdue:
-        return see_other("my_trainings.show", _("You are on it already."), uuid=offer.mine.row.uuid)
-    form = JoinForm()
-    if form.validate_on_submit():
-        return join_by(form, offer, now)
-    return join_page(form, offer)
-
-
-def _acts(offer: Offer) -> tuple[Act, ...]:
-    return standing.acts(offer, active=states.is_active())
-
-
-def join_by(form: JoinForm, offer: Offer, now: datetime) -> Any:
-    """Enrol whoever is signed in, and tell what became of it.
-
-    Whose invitation ran out just now is taken off the list first. Raises refusals of `enrol`,
-    `RateLimitExceeded`.
-    """
-    student, training_id = _student(), offer.training.id
-
-    def act() -> TrainingEnroll:
-        if form.letters.data:
-            students.opt_in(db.session(), student, now)
-        if offer.mine and offer.overdue:
-            waitlist.expire(db.session(), offer.mine.row, SYSTEM, now)
-        return enrolments.enrol(
-            db.session(), training_id, student.id, whoami.actor(), now, terms=form.terms.data
-        )
-
-    try:
-        with limiter.shared_limit(JOINS, "join", key_func=lambda: str(student.id)):
-            row = unit(db.session, act)
-        told = _told(row, form.expected.data, now)
-        return see_other("my_trainings.show", told, uuid=row.uuid)
-    except waitlist.Unreachable as no:
-        form.refuse(no, "letters")
-    except enrolments.ProfileIncomplete as no:
-        form.refuse(no)
-    return join_page(form, _offer_or_404(training_id, now))
-
-
-def _told(row: TrainingEnroll, expected: str | None, now: datetime) -> str:
-    """What the lock decided, said so where the page had promised something else."""
-    if row.status is ENROLLED:
-        if expected == "list":
-            return str(_("A place came free meanwhile: you have it."))
-        return str(_("You have a place."))
-    if row.status is INVITED and row.invite_expires_at and row.invite_expires_at <= now:
-        # It stays on the list while its schedule rests, or while its letter fails (WI5, WI8).
-        return str(_("You cannot join again yet: ask the office, or try again later."))
-    if row.status is INVITED:
-        return str(_("A place is free for you. Answer before the time below."))
-    if expected == "place":
-        return str(_("The last place went to somebody else a moment ago. You are on the waitlist."))
-    return str(_("You are on the waitlist."))
-
-
-def join_page(form: JoinForm, offer: Offer) -> tuple[str, int]:
-    """What will happen, and the tick; refuses where nobody, or not this student, can join.
-
-    Raises `NotOpen`, `StudentInactive`.
-    """
-    if not offer.stand.is_open:
-        raise enrolments.NotOpen
-    if not states.is_active():
-        raise enrolments.StudentInactive
-    student, who = _student(), whoami.person()
-    gets_in = standing.would_get_in(db.session(), offer)
-    told = gets_in or standing.can_be_told(db.session(), student.id)
-    form.expected.data = "place" if gets_in else "list"
-    page = render_template(
-        "catalogue/join.html",
-        form=form,
-        offer=offer,
-        name=plain(offer.training.name),
-        gets_in=gets_in,
-        sentences=_will_happen(offer, gets_in),
-        bounced=not told and who is not None and who.undeliverable_at is not None,
-        told=told,
-        complete=who is not None and who.profile_complete,
-        again=offer.mine is not None,
-    )
-    return page, _status(form)
-
-
-def _status(form: JoinForm) -> int:
-    """400 for what was not filled in, 409 for who can't be told (waitlist WD5)."""
-    if form.letters.errors:
-        return waitlist.Unreachable.status
-    return 400 if form.errors else 200
-
-
-def _will_happen(offer: Offer, gets_in: bool) -> list[str]:
-    """What joining does, in sentences (PS3)."""
-    if gets_in:
-        return [_("A place is free: you have it as soon as you join.")]
-    number = ordinal(offer.stand.waiting + 1)
-    if offer.mine and offer.mine.place:
-        number = ordinal(offer.mine.place)
-    said = [_("You will be %(place)s in line.", place=number)]
-    if offer.first_come:
-        return [*said, states.first_come(offer)]
-    if offer.training.waitlist_paused:
-        said.append(_("The waitlist is paused: nobody is invited for now."))
-    left = standing.answer_time(db.session(), offer)
-    if left is None:
-        said.append(_("When a place is free for you, we write to you."))
-    else:
-        words = _("When you are invited, you have %(time)s to answer.", time=interval(left))
-        said.append(words)
-    said.append(_("If you do not answer in time, the next in line is invited."))
-    return said
-
-
-def _student() -> Any:
-    return whoami.student() or abort(403)
+    return join_or_ask(lambda: _offer_or_404(training_id, now), now)

@@ -31,8 +31,9 @@ from app.services.letter_facts import plain
 from app.services.standing import Act, Offer, State
 from app.services.waitlist import Answer
 from app.web import states, whoami
-from app.web.catalogue import join_or_ask, page_asked
+from app.web.catalogue import page_asked
 from app.web.frame import see_other, when
+from app.web.joining import join_or_ask
 
 bp = Blueprint("my_trainings", __name__)
 
@@ -275,7 +276,7 @@ def _leave(uuid: UUID, offer: Offer) -> Any:
 def re_enable(uuid: UUID) -> Any:
     """Say what joining again does, then do it: at the end of the line (waitlist WE2 3)."""
     now = utcnow()
-    return join_or_ask(_mine_or_404(uuid, now), now)
+    return join_or_ask(lambda: _mine_or_404(uuid, now), now)
 
 
 # --- pages that ask ------------------------------------------------------------------------------

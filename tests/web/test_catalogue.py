@@ -13,7 +13,7 @@ from app.extensions import db, utcnow
 from app.models import Location, Training, TrainingEnroll, TrainingType
 from app.services import enrolments, overrides, students
 from app.services.actors import LINK
-from app.web import catalogue as shop
+from app.web import joining
 from tests.cast import DAY, HOUR, REASON, Cast
 from tests.statements import count_statements
 from tests.web.browsing import Client, client_of, sign_in
@@ -421,8 +421,8 @@ def test_joining_and_joining_again_are_counted_together_for_each_student(
     glazing: Training,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert shop.JOINS == "20 per hour"
-    monkeypatch.setattr(shop, "JOINS", "2 per hour")
+    assert joining.JOINS == "20 per hour"
+    monkeypatch.setattr(joining, "JOINS", "2 per hour")
     path, other = f"/trainings/{glazing.id}/join", cast.training("Raku", 2, SOON)
     sign_in(client, cast.student("Ada"))
     mine = client.act(path, terms="y").location

@@ -84,6 +84,26 @@ def test_one_learns_in_two(
     assert "Turning" in words(client.get("/me/trainings"))
 
 
+def test_the_list_of_each_practice_is_a_click_away(
+    client: Client, cast: Cast, wood: Practice, glazing: Training, carving: Training
+) -> None:
+    eve = cast.user("Eve")
+    learns(cast, eve, cast.practice, glazing)
+    learns(cast, eve, wood, carving)
+    sign_in(client, eve)
+    seen = client.get("/trainings")
+    assert ("Glazing" in words(seen), "Carving" in words(seen)) == (True, False)
+    there = f"/trainings?practice={wood.id}"
+    assert f'href="{there}"' in seen.text
+    seen = client.get(f"{there}&q=carv")
+    assert ("Glazing" in words(seen), "Carving" in words(seen)) == (False, True)
+    assert f'name="practice" value="{wood.id}"' in seen.text
+    assert f'href="{there}">Clear' in seen.text
+    sign_in(client, cast.student("Ada"))
+    seen = words(client.get(there))
+    assert ("Carving" in seen, "what we do not know: practice" in seen) == (False, True)
+
+
 @pytest.mark.usefixtures("web_app")
 def test_a_stranger_meets_the_first_practice_and_the_office_its_own(
     cast: Cast, wood: Practice
