@@ -136,7 +136,8 @@ def _again(status: int) -> str | None:
 
 def _here() -> str:
     """The path asked for, of this site however it is spelt."""
-    return "/" + quote(request.path.lstrip("/")) + _behind(request.query_string.decode("latin-1"))
+    path = f"{request.script_root}/{request.path.lstrip('/')}"
+    return quote(path) + _behind(request.query_string.decode("latin-1"))
 
 
 def _back(status: int) -> str | None:

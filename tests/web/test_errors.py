@@ -148,7 +148,7 @@ def test_who_is_several_people_may_choose(client: Client, cast: Cast, web_app: F
 
 # --- a database that is busy or away, for somebody who is signed in ---
 
-ASKED = ["/trainings", "/nothing-here", "/healthz", "/static/app.css"]
+ASKED = ["/trainings", "/trainings?search=a%20b", "/nothing-here", "/healthz", "/static/app.css"]
 
 
 @pytest.mark.parametrize("path", ASKED)
