@@ -18,7 +18,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
 
-from app.delivery import rendering
+from app.delivery import letter_html, rendering
 from app.delivery.rendering import Wording
 from app.delivery.sandbox import (
     BadText,
@@ -200,6 +200,8 @@ def faults(wording: Wording, tried_on: Sample) -> dict[str, str]:
                 check(source, names, html=part == "html")
         except BadText as bad:
             found[part] = str(bad.sentence)
+    if "html" not in found and (odd := letter_html.faults(wording.html)):
+        found["html"] = str(odd[0].sentence)
     if found:
         return found
     with force_locale(wording.language):
@@ -230,6 +232,8 @@ def _failure(
             return BadText(_line_of(error), f"{when}{_plainly(error)}")
         if is_blank(made, html=html):
             return BadText(1, f"{when}{_('the text is empty')}")
+        if html and (odd := letter_html.faults(made)):  # put together from parts
+            return odd[0]
     return None
 
 
@@ -258,12 +262,20 @@ def _incomplete(
             what = ", ".join(sorted(missing))
             found[part] = str(_("This part does not name %(what)s, the other one does.", what=what))
     if kind in OFFERS and not found:
-        for part in ("text", "html"):
-            made = render(getattr(wording, part), told, html=part == "html", names=names)
-            if told["deadline"] not in made or told["links"]["answer"] not in made:
-                found[part] = str(
-                    _("An invitation names the deadline and links.answer, or nobody can answer.")
+        text = render(wording.text, told, names=names)
+        html = render(wording.html, told, names=names, html=True)
+        deadline, answer = " ".join(told["deadline"].split()), told["links"]["answer"]
+        if deadline not in " ".join(text.split()) or answer not in text:
+            found["text"] = str(
+                _("An invitation names the deadline and links.answer, or nobody can answer.")
+            )
+        if deadline not in letter_html.seen(html) or answer not in letter_html.links(html):
+            found["html"] = str(
+                _(
+                    "An invitation names the deadline and links.answer, or nobody can answer:"
+                    ' write <a href="{{ links.answer }}">Answer</a>, where everybody sees it.'
                 )
+            )
     return found
 
 

@@ -30,7 +30,6 @@ ODD = [
     "key=nonsense&language=en",
     "key=enrolled&language=xx",
     "key=enrolled&language=en&variant=short",
-    "key=enrolled&language=en&variant=%00",
     "key=../layout&language=en",
 ]
 
@@ -191,8 +190,50 @@ def test_an_invitation_without_deadline_or_link_is_refused(desk: Desk, cast: Cas
     assert answer.status_code == 400
     assert answer.text.count("An invitation names the deadline and links.answer") == 4
     offer = " {{ deadline }} {{ links.answer }}"
-    good = GOOD | {"text": GOOD["text"] + offer, "html": GOOD["html"] + offer}
+    link = "Before {{ deadline }}: <a href='{{ links.answer }}'>Answer</a>"
+    good = GOOD | {"text": GOOD["text"] + offer, "html": GOOD["html"] + link}
+    for unseen in (
+        offer,
+        "Before {{ deadline }}: <b>{{ links.answer }}</b>",
+        link.replace(">Answer<", "><"),
+        f"{{% if 1 == 2 %}}{link}{{% endif %}}",
+        "<a href='{{ links.answer }}' title='{{ deadline }}'>Answer</a>",
+    ):
+        answer = desk.post(path, **(good | {"html": GOOD["html"] + unseen}))
+        assert answer.status_code == 400, unseen
+        assert answer.text.count("An invitation names the deadline and links.answer") == 2
     assert fill(desk, path, **good).status_code == 303
+
+
+UNSEEN = [
+    ("<!-- {} -->Hi", "no comments"),
+    ("<div hidden>{}</div>Hi", "hides nothing: leave out hidden"),
+    ("<div style='display : none'>{}</div>Hi", "hides nothing: leave out style"),
+    ("{}<script>alert(1)</script>", "has no <script>"),
+    ("{}<iframe src='https://x.example'></iframe>", "has no <iframe>"),
+    ("{}<style>p {{ display: none }}</style>", "has no <style>"),
+    ("{}<b onclick='x()'>Hi</b>", "leave out onclick"),
+    ("{}<img src='https://x.example/t.gif'>", "nothing from other places: leave out src"),
+    ("{}<p style='background: url(//x.example)'>Hi</p>", "leave out url()"),
+    ("{}<a href='javascript:x()'>Hi</a>", "leads to a page or an address"),
+    ("{}<scr{{% if 1 == 1 %}}ipt>x</script>{{% endif %}}", "has no <script>"),
+]
+
+
+def test_what_hides_runs_or_fetches_is_refused_with_its_line(desk: Desk, cast: Cast) -> None:
+    key = desk.client.key()
+    for written, said in UNSEEN:
+        fields = GOOD | {"html": "<p>Hello</p>\n" + written.format(GOOD["html"])}
+        answer = desk.client.post(f"/admin/{ENROLLED}", data=fields | {"csrf_token": key})
+        assert answer.status_code == 400, written
+        wrong = answer.text.replace("&lt;", "<").replace("&gt;", ">").replace("&#34;", '"')
+        assert "Line 2: a l" in wrong, written
+        assert said in wrong, written
+    assert texts(cast) == []
+    fine = "<p style='margin-left: -4px; border-width: 0; width: 0.5em'>{}</p>"
+    fine += "<img src='data:image/png;base64,AAAA' alt=''>"
+    written = GOOD | {"html": fine.format(GOOD["html"])}
+    assert fill(desk, **written).status_code == 303
 
 
 def test_nobody_saves_over_what_a_colleague_saved_meanwhile(desk: Desk, cast: Cast) -> None:
