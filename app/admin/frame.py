@@ -53,7 +53,6 @@ It is at `/admin/location/`, its endpoints are `admin_location.index_view`, `.ed
 
 from __future__ import annotations
 
-import hashlib
 import re
 from datetime import datetime
 from typing import Any, ClassVar
@@ -69,6 +68,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_security import current_user
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
 from wtforms.validators import ValidationError
 
 from app.admin import names, office
@@ -77,6 +77,7 @@ from app.admin.acts import Act
 from app.admin.exporting import Exporting
 from app.admin.fields import LARGEST, Converter
 from app.admin.filters import Filters
+from app.admin.freshness import Freshness
 from app.admin.listing import Listing
 from app.extensions import db, utcnow, write
 from app.services.locks import locked
@@ -84,12 +85,6 @@ from app.services.refusals import Refusal
 
 GROUPS = ("Trainings", "People", "Automation", "Letters", "System")
 OWN_PAGE = re.compile(r"/admin/[\w/?=&%.+-]*", re.ASCII)
-
-
-class Stale(Refusal):
-    """Somebody saved the row since its form was opened (people PG3)."""
-
-    code = "stale"
 
 
 class InUse(Refusal):
@@ -125,7 +120,7 @@ class SecurePage(Guarded, BaseView):
     """The same, beside the index."""
 
 
-class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
+class SecureView(Guarded, Acting, Freshness, Listing, Exporting, ModelView):
     """One table; see above."""
 
     list_template = "admin/model/list.html"
@@ -190,7 +185,8 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
             abort(404)
         if column.type.python_type is str:
             return given
-        if not (given.isascii() and given.isdigit() and 0 < int(given[:20]) <= LARGEST):
+        plain = given.isascii() and given.isdigit() and len(given) <= 20
+        if not (plain and 0 < int(given) <= LARGEST):
             abort(404)
         return int(given)
 
@@ -216,6 +212,10 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
     def name_of(self, row: Any) -> str:
         """What a row is called."""
         return names.name_of(row)
+
+    def new_words(self) -> Any:
+        """What the form of a new row is headed with."""
+        return names.NEW.get(self.model.__name__, self.create_words)
 
     def render(self, template: str, **values: Any) -> Any:
         """The page; 400, or the refusal's status, where its form has errors (people PG4)."""
@@ -249,8 +249,10 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
         form = self.edit_form(obj=row)
         if request.method == "GET":
             self.on_form_prefill(form, row.id)
-        if is_form_submitted() and form.validate() and self._saved(form, row, created=False):
-            return redirect(self.get_save_return_url(row), 303)
+        if is_form_submitted() and form.validate():
+            if self._saved(form, row, created=False):
+                return redirect(self.get_save_return_url(row), 303)
+            row = self.get_one(request.args.get("id"))  # as it is now, if it is still there
         return self._form_page(self.edit_template, form, row)
 
     def get_save_return_url(self, model: Any, is_created: bool = False) -> str:
@@ -303,16 +305,6 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
             db.session.add(row)
         return None
 
-    def stamp(self, row: Any) -> str:
-        """A digest of what the form shows of a row."""
-        shown = [_plain(self.present(row, name)) for name in self.form_columns or ()]
-        text = repr([shown, getattr(row, "version", None)])
-        return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-    def present(self, row: Any, name: str) -> Any:
-        """What the row has now where the form has a field of that name."""
-        return getattr(row, name, None)
-
     def _saved(self, form: Any, row: Any, created: bool) -> bool:
         typed = {name: field.data for name, field in form._fields.items()}
         try:
@@ -332,25 +324,12 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
             self._refuse(form, no, typed)
         except IntegrityError:
             self._refuse(form, InUse(_("Another row has this value already.")), typed)
+        except (ObjectDeletedError, StaleDataError):  # somebody deleted it meanwhile
+            abort(404)
         else:
             flash(said, "notice")
             return True
         return False
-
-    def _require_fresh(self, form: Any, row: Any) -> None:
-        if request.form.get("version") == self.stamp(row):
-            return
-        now = []
-        for name, field in form._fields.items():
-            there = self.present(row, name)
-            if name in (self.form_columns or ()) and _plain(there) != _plain(field.data):
-                now.append(f"{field.label.text}: {names.exported(there)}")
-        changed = "; ".join(now) or _("nothing that you changed")
-        raise Stale(
-            _("Somebody saved this meanwhile. Nothing of yours is saved yet. There is now: ")
-            + changed
-            + _(". Save again to put yours in its place.")
-        )
 
     def _refuse(self, form: Any, no: Refusal | ValidationError, typed: dict[str, Any]) -> None:
         """Put a no into the form, above it or at its field; what was typed stays."""
@@ -377,12 +356,3 @@ class SecureView(Guarded, Acting, Listing, Exporting, ModelView):
     def delete(self, row: Any, now: datetime) -> None:
         """Remove a row; a service's, where there is one."""
         db.session.delete(row)
-
-
-def _plain(value: Any) -> Any:
-    """A value as a digest compares it: rows by id, lists in order."""
-    if isinstance(value, list | tuple | set):
-        return sorted(repr(_plain(one)) for one in value)
-    if hasattr(value, "__table__"):
-        return sa.inspect(value).identity
-    return None if value == "" else value

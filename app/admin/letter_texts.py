@@ -23,7 +23,8 @@ from wtforms.validators import InputRequired
 from app.admin import letter_names, office
 from app.admin.acts import Question
 from app.admin.fields import LANGUAGES, readable
-from app.admin.frame import SecurePage, Stale
+from app.admin.frame import SecurePage
+from app.admin.freshness import Stale
 from app.delivery import letter_texts, rendering
 from app.delivery.letter_texts import Sample
 from app.delivery.rendering import Wording

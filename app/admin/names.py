@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import current_app
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 
 from app.admin import office
@@ -23,6 +24,16 @@ STATUS_WORDS = {
     "waitlist-invite-expired": "Ran out",
     "waitlist-declined": "Declined",
     "derolled": "Left",
+}
+NEW = {
+    "Training": _l("New training"),
+    "TrainingType": _l("New training type"),
+    "Location": _l("New location"),
+    "TrainingEnroll": _l("New enrolment"),
+    "Student": _l("New student"),
+    "Trainer": _l("New trainer"),
+    "User": _l("New user"),
+    "AutomationSchedule": _l("New schedule"),
 }
 LOOKS = {
     EnrolmentStatus.WAITLIST: "wait",
