@@ -60,18 +60,20 @@ class InstantField(Field):
             return str(self.raw_data[0])
         if not isinstance(self.data, datetime):
             return ""
-        return self.data.astimezone(office.zone()).strftime(TYPED[0])
+        return _shown(self.data, office.zone())
 
     def process_formdata(self, valuelist: list[str]) -> None:
-        """Read what was typed; seconds that the field doesn't show are kept."""
+        """Read what was typed; what the field showed is kept to the second, and in its hour."""
         before, self.data = self.object_data, None
         if valuelist and valuelist[0].strip():
-            self.data = local_instant(valuelist[0], office.zone())
-            if (
-                isinstance(before, datetime)
-                and before.replace(second=0, microsecond=0) == self.data
-            ):
-                self.data = before
+            zone = office.zone()
+            self.data = local_instant(valuelist[0], zone)
+            if isinstance(before, datetime) and _shown(before, zone) == _shown(self.data, zone):
+                self.data = before  # of a doubled hour it may be the second
+
+
+def _shown(at: datetime, zone: ZoneInfo) -> str:
+    return at.astimezone(zone).strftime(TYPED[0])
 
 
 def local_instant(text: str, zone: ZoneInfo) -> datetime:
@@ -161,6 +163,13 @@ class RowsField(QuerySelectMultipleField):
 
     widget = Select(multiple=True)
 
+    def pre_validate(self, form: Any) -> None:
+        """What is none of the choices is refused, not left out."""
+        known = [row for _key, row in self._get_object_list()]
+        chosen = self.data  # reading it tells what is no choice
+        if self._invalid_formdata or any(row not in known for row in chosen):
+            raise ValidationError(_("Something that you chose is not there: choose again."))
+
     def iter_choices(self) -> Any:
         """As WTForms wants them now."""
         return (Choice(*one) for one in super().iter_choices())
@@ -173,6 +182,18 @@ def readable(_form: Any, field: Any) -> None:
         (ord(char) < 32 and char not in "\r\n\t") or "\ud800" <= char <= "\udfff" for char in text
     ):
         raise ValidationError(_("Use letters, digits and signs only."))
+
+
+def legible(_form: Any, field: Any) -> None:
+    """Something that people see: spaces and invisible signs alone are no name."""
+    text = field.data if isinstance(field.data, str) else ""
+    if not any(char.isprintable() and char != " " for char in text):
+        raise ValidationError(_("Type something that can be read."))
+
+
+def stripped(text: Any) -> Any:
+    """What was typed, without the space around it."""
+    return text.strip() if isinstance(text, str) else text
 
 
 def choices_of(model: Any) -> Any:
@@ -211,7 +232,10 @@ class Converter(AdminModelConverter):
 
     def _text(self, column: Any, field_args: Any) -> Any:
         length = getattr(column.type, "length", None)
+        needed = any(isinstance(v, InputRequired) for v in field_args["validators"])
         field_args["validators"] += [Length(max=length or 20_000), readable]
+        field_args["validators"] += [legible] if needed else []
+        field_args["filters"] = [stripped, *field_args["filters"]]
         self._nullable_common(column, field_args)
         if not column.nullable:  # an empty text is none
             field_args["filters"].append(lambda text: "" if text is None else text)

@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField, FieldList, Form, FormField, HiddenField
 
-from app.admin.fields import InstantField, RowField, choices_of
+from app.admin.fields import LARGEST, InstantField, RowField, choices_of
 from app.admin.names import name_of
 from app.models import Location, Training, TrainingEvent
 from app.services.trainings import Meeting
@@ -57,9 +57,24 @@ class Timetable(FieldList):
             if one.gone.data or not typed(one):
                 continue
             place = one.location.data.id if one.location.data else None
-            id_ = int(one.id.data) if (one.id.data or "").isdigit() else None
-            found.append(Meeting(one.start_time.data, one.end_time.data, place, id_))
+            found.append(
+                Meeting(one.start_time.data, one.end_time.data, place, number(one.id.data))
+            )
         return found
+
+    def _extract_indices(self, prefix: str, formdata: Any) -> Any:
+        """The numbers in names of fields; WTForms would read `²` as one."""
+        before = prefix + self._field_separator
+        named = [key.removeprefix(before) for key in formdata if key.startswith(before)]
+        found = [number(name.partition(self._field_separator)[0]) for name in named]
+        return [index for index in found if index is not None]
+
+
+def number(text: str | None) -> int | None:
+    """A plain whole number that the database holds; None for all else."""
+    if not text or len(text) > len(str(LARGEST)) or not (text.isascii() and text.isdigit()):
+        return None
+    return int(text) if int(text) <= LARGEST else None
 
 
 def typed(one: Any) -> bool:
@@ -84,6 +99,8 @@ def _row(event: TrainingEvent) -> dict[str, Any]:
 def _mistakes(one: Any) -> list[str]:
     if one.gone.data or not typed(one):
         return []
+    if one.id.data and number(one.id.data) is None:
+        return [_("There is no such meeting: open the form again.")]
     if not one.start_time.data or not one.end_time.data:
         return [_("Say of each meeting when it begins and when it ends.")]
     if one.start_time.data >= one.end_time.data:

@@ -18,7 +18,7 @@ from app.admin import office
 from app.admin.acts import Act, WithReason
 from app.admin.fields import RowsField, WholeNumber, choices_of, readable
 from app.admin.frame import SecureView
-from app.admin.names import badge, name_of
+from app.admin.names import badge, local, name_of
 from app.admin.timetable import Timetable, as_data
 from app.extensions import db, utcnow
 from app.models import Trainer, Training, TrainingEvent, TrainingTrainer
@@ -159,6 +159,12 @@ def state_of(row: Training) -> Markup:
     return badge("ok", _("Open"))
 
 
+def meeting_in_words(event: TrainingEvent) -> str:
+    """`Tue 3 March 2026, 14:30 (Amsterdam) – …, Loft`."""
+    said = " – ".join(local(at).striptags() for at in (event.start_time, event.end_time))
+    return f"{said}, {event.location.name}" if event.location else said
+
+
 class TrainingView(SecureView):
     """Capacity, dates and being open are changed by `services/trainings.py`, which may refuse."""
 
@@ -295,7 +301,19 @@ class TrainingView(SecureView):
             return [one.trainer for one in row.trainers]
         if name == "timetable":
             return [(e.id, e.start_time, e.end_time, e.location_id) for e in row.events]
-        return getattr(row, name, None) if name not in ("notify", "choice", "reason") else None
+        return getattr(row, name, None)
+
+    def typed(self, name: str, field: Any) -> Any:
+        """Meetings as those of the row."""
+        if name != "timetable":
+            return super().typed(name, field)
+        return [(m.id, m.start_time, m.end_time, m.location_id) for m in field.meetings()]
+
+    def in_words(self, row: Any, name: str) -> str:
+        """The timetable as people read it."""
+        if name == "timetable" and row.events:
+            return ", ".join(meeting_in_words(event) for event in row.events)
+        return super().in_words(row, name)
 
     def save(self, form: Any, row: Training, created: bool, now: datetime) -> str | None:
         """Plain fields by hand, the rest by the services, which lock the training (WT, WO4)."""

@@ -52,6 +52,12 @@ class HasHistory(Refusal):
     sentence = _l("People have been in this training: cancel or archive it instead.")
 
 
+ONLY_HISTORY = _l(
+    "Nobody was in this training, but what was decided about it is in the history, which is kept:"
+    " cancel or archive it instead."
+)
+
+
 class BadCapacity(Refusal):
     """A number of places that no training has."""
 
@@ -180,10 +186,10 @@ def archive(session: Session, training_id: int, actor: Actor, now: datetime) -> 
 def delete(session: Session, training_id: int, actor: Actor) -> None:
     """Remove a training nobody was ever in (WT4). Raises `NotFound`, `HasHistory`."""
     training = within(actor, locked(session, Training, training_id))
-    for model in (TrainingEnroll, EnrolmentHistory):
+    for model, sentence in ((TrainingEnroll, None), (EnrolmentHistory, ONLY_HISTORY)):
         of_training = sa.select(model.id).where(model.training_id == training_id)
         if session.scalar(of_training.limit(1)) is not None:
-            raise HasHistory
+            raise HasHistory(sentence)
     plan.drop_training_jobs(session, training)
     session.delete(training)
     session.flush()  # a row that still hangs on it is refused here, not at the commit

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from app.extensions import utcnow
-from app.models import Location, Training, TrainingType
+from app.models import Location, Practice, Training, TrainingType
 from tests.admin.desk import Desk
 from tests.cast import DAY, HOUR, REASON, Cast
 
@@ -129,6 +130,48 @@ def test_a_meeting_that_cannot_be_is_refused(
     assert cast.everything() == before
 
 
+def test_what_a_field_shows_of_a_doubled_hour_is_kept(
+    desk: Desk, cast: Cast, pottery: Training
+) -> None:
+    event = pottery.events[0]  # the second 02:30 and 02:45 of the night, 7 seconds past
+    event.start_time = datetime(2027, 10, 31, 1, 30, 7, tzinfo=UTC)
+    event.end_time = datetime(2027, 10, 31, 1, 45, 7, tzinfo=UTC)
+    cast.session.flush()
+    since, before = cast.last_letter(), (event.start_time, event.end_time)
+    assert desk.edit("training", pottery.id, description="mended").status_code == 303
+    cast.session.refresh(event)
+    assert (event.start_time, event.end_time) == before
+    assert cast.letters(since) == []
+
+
+def test_what_is_no_choice_is_refused_and_what_was_there_stays(
+    desk: Desk, cast: Cast, pottery: Training
+) -> None:
+    mill = cast.add(Practice(name="Mill", shortname="mill"))
+    kinds = [cast.add(TrainingType(practice_id=p.id, name=p.name)) for p in (cast.practice, mill)]
+    cast.schedule.practice_id, cast.schedule.training_types = cast.practice.id, kinds[:1]
+    cast.session.flush()
+    for wrong in ("99999", "abc", "²", "9" * 30):
+        for chosen in ([wrong], [str(cast.tess.id), wrong]):
+            answer = desk.edit("training", pottery.id, teachers=chosen)
+            assert answer.status_code == 400, chosen
+            assert "Something that you chose is not there" in answer.text
+    answer = desk.edit("automationschedule", cast.schedule.id, training_types=[str(kinds[1].id)])
+    assert answer.status_code == 400
+    cast.session.expire_all()
+    assert [one.trainer for one in pottery.trainers] == [cast.tess]
+    assert cast.schedule.training_types == kinds[:1]
+
+
+def test_an_odd_number_of_a_meeting_is_refused(desk: Desk, cast: Cast, pottery: Training) -> None:
+    before = cast.everything()
+    for odd in ("²", "٣", "9" * 12, "-1"):
+        assert desk.edit("training", pottery.id, **{"timetable-0-id": odd}).status_code == 400, odd
+    assert cast.everything() == before
+    odd_fields = {f"timetable-{odd}-start_time": "x" for odd in ("²", "9" * 5000, "x", "")}
+    assert desk.edit("training", pottery.id, **odd_fields).status_code == 303
+
+
 def test_closing_takes_invitations_back(desk: Desk, cast: Cast, pottery: Training) -> None:
     desk.edit("training", pottery.id, max_participants="2")
     assert desk.act("training", "close", pottery.id).status_code == 303
@@ -154,8 +197,11 @@ def test_a_training_with_history_is_kept(desk: Desk, cast: Cast, pottery: Traini
     answer = desk.delete("training", pottery.id)
     assert answer.status_code == 409
     assert "cancel or archive it instead" in answer.text
+    assert "People have been in this training" in answer.text
     weaving = cast.training("Weaving")
-    assert desk.delete("training", weaving.id).status_code == 303
+    assert desk.edit("training", weaving.id, max_participants="3").status_code == 303
+    assert "Nobody was in this training, but" in desk.delete("training", weaving.id).text
+    assert desk.delete("training", cast.training("Felting").id).status_code == 303
 
 
 def test_no_form_writes_what_services_keep(desk: Desk, cast: Cast, pottery: Training) -> None:
