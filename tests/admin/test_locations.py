@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from app.extensions import utcnow
-from app.models import Location, SchedulerEpoch
+from app.models import Location, SchedulerEpoch, TrainingType
 from tests.admin.desk import Desk
 from tests.cast import Cast
 
@@ -42,6 +42,37 @@ def test_a_form_with_a_mistake_answers_400_and_keeps_what_was_typed(desk: Desk, 
     assert answer.status_code == 400
     assert 'value="Mill Lane 3"' in answer.text
     assert cast.session.scalars(sa.select(Location)).all() == []
+
+
+def test_a_name_of_spaces_is_none(desk: Desk, cast: Cast) -> None:
+    person = {"email": "q@example.org", "last_name": "Q"}
+    for view, fields in (
+        ("location", {"name": " \u00a0 "}),
+        ("location", {"name": "\u200b\u2060"}),
+        ("trainingtype", {"name": " "}),
+        ("training", {"name": "   ", "max_participants": "1"}),
+        ("student", person | {"first_name": " \u200b"}),
+    ):
+        answer = desk.create(view, **fields)
+        assert answer.status_code == 400, fields
+        assert "Type something that can be read." in answer.text, fields
+        assert "New " in answer.text[answer.text.index("<h1") :][:60], view
+    assert desk.edit("practice", cast.practice.id, name="  ").status_code == 400
+    assert desk.create("location", name="  Loft ").status_code == 303
+    assert [row.name for row in cast.session.scalars(sa.select(Location))] == ["Loft"]
+
+
+def test_a_type_that_a_schedule_holds_for_is_kept(desk: Desk, cast: Cast) -> None:
+    kind = cast.add(TrainingType(practice_id=cast.practice.id, name="Crafts"))
+    cast.schedule.training_types = [kind]
+    cast.session.flush()
+    answer = desk.delete("trainingtype", kind.id)
+    assert answer.status_code == 409
+    assert f"Schedules hold for this type: {cast.schedule.name}." in answer.text
+    cast.schedule.deleted_at = utcnow()
+    cast.session.flush()
+    assert desk.delete("trainingtype", kind.id).status_code == 303
+    assert cast.session.scalars(sa.select(TrainingType)).all() == []
 
 
 def test_a_place_is_deleted_after_a_question(desk: Desk, cast: Cast) -> None:
