@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import Any
 
@@ -9,12 +10,21 @@ from flask import abort, flash, redirect, request
 from flask_admin.base import expose
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from flask_babel import ngettext as _n
+from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
+from werkzeug.exceptions import NotFound
 
 from app.admin import office
 from app.admin.acts import MOST_ROWS, Act
 from app.admin.password_again import password_first
 from app.extensions import db, unit, utcnow
+from app.models.engine import is_away, is_busy
 from app.services.refusals import Refusal
+
+log = logging.getLogger("app.admin")
+
+MOST_NAMES = 8  # of rows that one sentence tells of
+BUSY = _l("The database is busy: try these again in a moment.")
 
 
 class NotOffered(Refusal):
@@ -66,24 +76,45 @@ class Acting:
     def _act(self: Any, act: Act, rows: list[Any], form: Any) -> Any:
         answers = {name: field.data for name, field in form._fields.items()}
         keys = [(self.get_pk_value(row), self.name_of(row)) for row in rows]
-        refused: list[tuple[str, Refusal]] = []
-        for key, called in keys:
-            try:
-                unit(db.session, partial(self._act_on, act, key, answers))
-            except Refusal as no:
-                refused.append((called, no))
-        if refused and len(keys) == 1:
-            form.answer = refused[0][1].status
-            form.form_errors.append(str(refused[0][1].sentence))
-            return self._question(act, self._ticked(), form)
-        done = len(keys) - len(refused)
         if len(keys) == 1:
-            flash(_("%(name)s: done.", name=keys[0][1]), "notice")
-        else:
-            flash(_("%(done)s of %(all)s done.", done=done, all=len(keys)), "notice")
-        for called, refusal in refused:
-            flash(f"{called}: {refusal.sentence}", "error")
+            return self._act_alone(act, *keys[0], form, answers)
+        refused: dict[str, list[str]] = {}
+        no: Any = None
+        for key, called in keys:
+            no = self._tried(act, key, answers) if no is not BUSY else BUSY
+            if no is not None:
+                refused.setdefault(str(no), []).append(called)
+        done = len(keys) - sum(map(len, refused.values()))
+        flash(_("%(done)s of %(all)s done.", done=done, all=len(keys)), "notice")
+        for sentence, names in refused.items():
+            flash(f"{_some(names)}: {sentence}", "error")
         return redirect(self.back(), 303)
+
+    def _act_alone(self: Any, act: Act, key: Any, called: str, form: Any, answers: Any) -> Any:
+        """To one row: a refusal is read in the form, a fault is the page of a fault."""
+        try:
+            unit(db.session, partial(self._act_on, act, key, answers))
+        except Refusal as no:
+            form.answer = no.status
+            form.form_errors.append(str(no.sentence))
+            return self._question(act, self._ticked(), form)
+        flash(_("%(name)s: done.", name=called), "notice")
+        return redirect(self.back(), 303)
+
+    def _tried(self: Any, act: Act, key: Any, answers: Any) -> Any:
+        """To one of several rows: why not, or None. `BUSY`: trying the others is in vain."""
+        try:
+            unit(db.session, partial(self._act_on, act, key, answers))
+        except Refusal as no:
+            return no.sentence
+        except (NotFound, ObjectDeletedError, StaleDataError):
+            return _("It is no longer there.")
+        except Exception as error:
+            log.exception("act failed: act=%s row=%s", act.name, key)
+            if is_busy(error) or is_away(error):
+                return BUSY
+            return _("It failed, and nothing of it was done. It is in the log.")
+        return None
 
     def _act_on(self: Any, act: Act, key: Any, answers: Any) -> None:
         row = self.get_one(str(key))
@@ -98,16 +129,30 @@ class Acting:
         )
 
     def _ticked(self: Any) -> list[Any]:
-        """The rows that were ticked, each once; 404 if one is none of ours, 400 if too many."""
+        """The rows that were ticked, each once; what is gone, or of others, is told.
+
+        404 if none is there, 400 if too many are asked for.
+        """
         keys = list(dict.fromkeys(self._key(given) for given in request.form.getlist("rowid")))
         if len(keys) > MOST_ROWS:
             abort(400)
+        if not keys:
+            return []
         column = getattr(self.model, str(self._primary_key))
-        found = (
-            {self.get_pk_value(row): row for row in self.get_query().filter(column.in_(keys)).all()}
-            if keys
-            else {}
-        )
-        if len(found) != len(keys):
+        rows = self.get_query().filter(column.in_(keys)).all()
+        found = {self.get_pk_value(row): row for row in rows}
+        if not found:
             abort(404)
-        return [found[key] for key in keys]
+        if gone := len(keys) - len(found):
+            flash(
+                _n("%(num)s row is no longer there.", "%(num)s rows are no longer there.", gone),
+                "error",
+            )
+        return [found[key] for key in keys if key in found]
+
+
+def _some(names: list[str]) -> str:
+    """The first of them: what is told travels in a cookie."""
+    more = len(names) - MOST_NAMES
+    said = ", ".join(names[:MOST_NAMES])
+    return f"{said} {_('and %(more)s more', more=more)}" if more > 0 else said
