@@ -14,7 +14,7 @@ from wtforms.validators import InputRequired, Length
 from app.admin import office
 from app.admin.acts import Act, WithReason
 from app.admin.fields import InstantField, RowField, choices_of, readable
-from app.admin.filters import Choice, Number
+from app.admin.filters import ChoiceOrMore, Number
 from app.admin.frame import SecureView
 from app.admin.names import name_of, words
 from app.extensions import db
@@ -27,7 +27,7 @@ from app.models.enrolment import (
     INVITED,
     WAITLIST,
 )
-from app.services import deadline_changes, enrolments, overrides, waitlist, why
+from app.services import attention, deadline_changes, enrolments, overrides, waitlist, why
 from app.services.refusals import Refusal
 
 
@@ -194,12 +194,14 @@ class EnrolmentView(SecureView):
         "training_id", "training.name", "student", "email", "status", "queue_position", "joined_at",
         "invite_date", "invite_expires_at", "paid", "uuid",
     )  # fmt: skip
-    column_searchable_list = (
-        "training.name", "student.user.first_name", "student.user.last_name", "student.user.email",
-    )  # fmt: skip
     column_filters = (
         Number(TrainingEnroll.training_id, _l("Training no.")),
-        Choice(TrainingEnroll.status, _l("Status"), [(s.value, words(s)) for s in EnrolmentStatus]),
+        ChoiceOrMore(
+            TrainingEnroll.status,
+            _l("Status"),
+            [(s.value, words(s)) for s in EnrolmentStatus],
+            {"ending": (_l("Invited, ends within a day"), attention.ending_soon)},
+        ),
     )
     column_sortable_list = (
         "queue_position", "joined_at", "invite_expires_at", "status",
@@ -237,7 +239,8 @@ class EnrolmentView(SecureView):
             get_label=name_of,
         ),
         "address": EmailField(
-            _l("E-mail address of the student"), [InputRequired(_l("Type an address."))]
+            _l("E-mail address of the student"),
+            [InputRequired(_l("Type an address.")), Length(max=254), readable],
         ),
     }
     refused_at = {"no_such_student": "address"}
@@ -254,6 +257,17 @@ class EnrolmentView(SecureView):
         ours = sa.select(Training.id).where(Training.practice_id == office.practice_id())
         return TrainingEnroll.training_id.in_(ours)
 
+    def init_search(self) -> bool:
+        """By student and training, which columns of other tables name."""
+        return True
+
+    def _apply_search(
+        self, query: Any, count_query: Any, joins: Any, count_joins: Any, search: str
+    ) -> Any:
+        fits = sa.and_(*(_names(term) for term in search.split()))
+        counted = None if count_query is None else count_query.filter(fits)
+        return query.filter(fits), counted, joins, count_joins
+
     def save(self, form: Any, row: Any, created: bool, now: datetime) -> str | None:
         """As if the student had come: a place, or one in the line (WE2 1-3)."""
         typed = (form.address.data or "").strip().lower()
@@ -269,6 +283,16 @@ class EnrolmentView(SecureView):
         """Why they are where they are."""
         found = why.decisions(db.session(), row.training_id, office.zone())
         return {"decisions": why.of_student(found, row.uuid)[::-1][:40]}
+
+
+def _names(part: str) -> sa.ColumnElement[bool]:
+    """This is part of a name: each table is read once, whatever a planner knows of them."""
+    texts = (User.first_name, User.last_name, User.email)
+    fits = sa.or_(*(text.icontains(part, autoescape=True) for text in texts))
+    students = sa.select(Student.id).join(User, User.id == Student.user_id).where(fits)
+    trainings = sa.select(Training.id).where(Training.name.icontains(part, autoescape=True))
+    e = TrainingEnroll
+    return sa.or_(e.student_id.in_(students), e.training_id.in_(trainings))
 
 
 def views() -> list[SecureView]:

@@ -12,6 +12,7 @@ from flask_babel import lazy_gettext as _l
 from app.admin import office
 from app.admin.fields import LARGEST, local_instant
 from app.admin.names import words
+from app.extensions import utcnow
 
 
 class Contains(stock.FilterLike):
@@ -41,6 +42,25 @@ class Choice(stock.FilterEqual):
     def clean(self, value: str) -> Any:
         """The member. Raises `ValueError`, on what is none too."""
         return self.column.type.enum_class(value)
+
+
+class ChoiceOrMore(Choice):
+    """The same, or a condition under a name: `{"late": (words, condition of now)}`."""
+
+    def __init__(self, column: Any, name: Any, options: Any, more: dict[str, Any]) -> None:
+        self.more = {key: condition for key, (_words, condition) in more.items()}
+        named = [(key, said) for key, (said, _condition) in more.items()]
+        super().__init__(column, name, [*options, *named])
+
+    def clean(self, value: str) -> Any:
+        """The member or the name. Raises `ValueError`, on what is none too."""
+        return value if value in self.more else super().clean(value)
+
+    def apply(self, query: Any, value: Any, alias: Any = None) -> Any:
+        """Those of this value, or those for whom the condition holds now."""
+        if value in self.more:
+            return query.filter(self.more[value](utcnow()))
+        return super().apply(query, value, alias)
 
 
 class Since(stock.FilterGreater):

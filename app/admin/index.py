@@ -7,7 +7,7 @@ from typing import Any
 from flask import current_app, g
 from flask_admin.base import expose
 
-from app.admin import office
+from app.admin import items, office
 from app.admin.frame import SecureIndex
 from app.extensions import db, utcnow
 from app.services import attention
@@ -20,7 +20,9 @@ class Index(SecureIndex):
     @expose()
     def index(self) -> Any:
         """The first page of the administration."""
-        counts = attention.attention(db.session(), office.practice_id(), utcnow())
+        counts = attention.attention(
+            db.session(), office.practice_id(), utcnow(), items.own_jobs(), items.own_runs()
+        )
         return self.render("admin/index.html", counts=counts)
 
 

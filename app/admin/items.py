@@ -23,6 +23,7 @@ from app.automation.registry import BadAutomationModule, Registration
 from app.models import (
     AutomationRun,
     AutomationSchedule,
+    Job,
     Practice,
     Student,
     Training,
@@ -30,7 +31,7 @@ from app.models import (
     User,
 )
 from app.models.bulk import among
-from app.services.diff import schedule_of
+from app.services.diff import item_of, schedule_of
 
 log = logging.getLogger("app.admin")
 
@@ -64,6 +65,17 @@ def not_job_of_others(job_id: Any, item: Any) -> sa.ColumnElement[bool]:
     several = sa.exists().where(p.id != office.practice_id())
     by_name = ~sa.and_(several, sa.or_(of_schedule, of_run))
     return sa.and_(by_name, not_of_others(item))
+
+
+def own_jobs() -> sa.ColumnElement[bool]:
+    """The jobs that the office sees."""
+    return not_job_of_others(Job.id, item_of(Job.id))
+
+
+def own_runs() -> sa.ColumnElement[bool]:
+    """The runs that it sees: of its schedules and everybody's, about nothing of others."""
+    r, ours = AutomationRun, sa.select(AutomationSchedule.id).where(own_schedules())
+    return sa.and_(r.schedule_id.in_(ours), not_of_others(r.item))
 
 
 # --- names ---------------------------------------------------------------------------------------

@@ -29,7 +29,8 @@ from app.automation.scheduler_ops import renew_automations
 from app.extensions import db, utcnow
 from app.models import AutomationSchedule, Job
 from app.models.bulk import among
-from app.services.diff import item_of, schedule_of
+from app.services import attention
+from app.services.diff import schedule_of
 from app.services.letter_words import duration
 from app.services.refusals import NotFound
 
@@ -68,17 +69,14 @@ class Shown:
             return badge("act", _("Running"))
         if self.job.error:
             return badge("late", _("Trying again"))
-        return (
-            badge("late", _("Due")) if self.job.late_by(self.now) else badge("wait", _("Planned"))
-        )
+        return badge("late", _("Due")) if self.job.late_by(self.now) else badge("dim", _("Planned"))
 
 
 def read_jobs(
     session: Session, which: sa.ColumnElement[bool], now: datetime, limit: int | None = None
 ) -> list[Shown]:
     """The office's jobs of a condition, the earliest due first; two statements."""
-    ours = items.not_job_of_others(Job.id, item_of(Job.id))
-    found = list(planned(session, sa.and_(which, ours), limit))
+    found = list(planned(session, sa.and_(which, items.own_jobs()), limit))
     called = items.named(session, [job.item for job in found])
     return [Shown(job, called.get(job.item or ""), now) for job in found]
 
@@ -136,6 +134,7 @@ class InState(stock.BaseSQLAFilter):
         "running": Job.claim.is_not(None),
     }
     WORDS = [
+        ("late", _l("Late")),
         ("parked", _l("Parked")),
         ("failing", _l("Failed, trying again")),
         ("running", _l("Running")),
@@ -143,13 +142,14 @@ class InState(stock.BaseSQLAFilter):
 
     def clean(self, value: str) -> str:
         """Raises `KeyError`, as `ValueError`, for what is none."""
-        if value not in self.STATES:
+        if value not in dict(self.WORDS):
             raise ValueError
         return value
 
     def apply(self, query: Any, value: str, alias: Any = None) -> Any:
         """Those in it."""
-        return query.filter(self.STATES[value])
+        late = value == "late"
+        return query.filter(attention.is_late(utcnow()) if late else self.STATES[value])
 
     def operation(self) -> Any:
         """Named on the page."""
@@ -237,7 +237,7 @@ class JobView(SecureView):
 
     def scope(self) -> sa.ColumnElement[bool]:
         """About no other practice's items, of no other practice's schedules."""
-        return items.not_job_of_others(Job.id, item_of(Job.id))
+        return items.own_jobs()
 
     def get_list(self, *asked: Any, **more: Any) -> Any:
         """Rows as they could be read, in two further statements however many they are."""

@@ -14,13 +14,13 @@ from sqlalchemy.orm import joinedload
 
 from app.admin import items
 from app.admin.acts import Act
-from app.admin.filters import Choice, Since, Until
+from app.admin.filters import ChoiceOrMore, Since, Until
 from app.admin.frame import SecureView
 from app.admin.names import badge, words
 from app.automation.lock import wake_scheduler
 from app.extensions import db
-from app.models import AutomationRun, AutomationSchedule, RunStatus
-from app.services import runs
+from app.models import AutomationRun, RunStatus
+from app.services import attention, runs
 
 LOOKS = {
     RunStatus.QUEUED: "wait",
@@ -116,7 +116,12 @@ class RunView(SecureView):
     column_searchable_list = ("item", "execution_id", "error")
     column_filters = (
         "schedule.name",
-        Choice(AutomationRun.status, _l("Status"), [(s.value, words(s)) for s in RunStatus]),
+        ChoiceOrMore(
+            AutomationRun.status,
+            _l("Status"),
+            [(s.value, words(s)) for s in RunStatus],
+            {"wrong": (_l("Failed or missed since yesterday"), attention.went_wrong)},
+        ),
         "item",
         Since(AutomationRun.started_at, _l("Started"), data_type="date"),
         Until(AutomationRun.started_at, _l("Started"), data_type="date"),
@@ -173,10 +178,7 @@ class RunView(SecureView):
 
     def scope(self) -> sa.ColumnElement[bool]:
         """Of the practice's schedules and everybody's, about no other practice's items."""
-        s = AutomationSchedule
-        ours = sa.select(s.id).where(items.own_schedules())
-        r = AutomationRun
-        return sa.and_(r.schedule_id.in_(ours), items.not_of_others(r.item))
+        return items.own_runs()
 
     def get_list(self, *asked: Any, **more: Any) -> Any:
         """Rows with the names of their items, in one further statement."""

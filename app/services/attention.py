@@ -19,6 +19,7 @@ from app.models.system import SchedulerEpoch
 from app.models.training import Training
 from app.models.types import UtcDateTime
 from app.models.user import User
+from app.services import post_reading
 
 SILENT = timedelta(seconds=30)  # a scheduler that lives is seen more often
 MANY_JOBS = 100
@@ -74,47 +75,62 @@ class Attention:
     ending_soon: int  # within the next day
     waiting: int
     dead_letters: int
-    unsent_letters: int
+    unsent_letters: int  # that wait to be sent
     late_jobs: int
     failed_runs: int  # of the last day
     undeliverable: int  # students whom no letter reaches
 
 
-def attention(session: Session, practice_id: int, now: datetime) -> Attention:
-    """One statement, for one practice; letters, jobs and runs are this installation's."""
-    values = {
-        "practice": practice_id,
-        "now": now,
-        "tomorrow": now + timedelta(days=1),
-        "yesterday": now - timedelta(days=1),
-        "late": (now - LATE).timestamp(),
-    }
-    return Attention(*session.execute(_attention(), values).one())
-
-
-@cache
-def _attention() -> sa.Select[Any]:
-    e, t = TrainingEnroll, Training
-    now, tomorrow, yesterday = (
-        sa.bindparam(name, type_=UtcDateTime()) for name in ("now", "tomorrow", "yesterday")
-    )
-    practice: Any = sa.bindparam("practice")
-    ours = e.training_id.in_(sa.select(t.id).where(t.practice_id == practice))
-    soon = sa.and_(e.invite_expires_at > now, e.invite_expires_at <= tomorrow)
-    failed = AutomationRun.status.in_((RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.MISSED))
-    bounced = sa.select(sa.func.count(Student.id)).join(User, User.id == Student.user_id)
-    return sa.select(
+def attention(
+    session: Session,
+    practice_id: int,
+    now: datetime,
+    jobs: sa.ColumnElement[bool],
+    runs: sa.ColumnElement[bool],
+) -> Attention:
+    """One statement, for one practice; `jobs` and `runs` say which of these its lists show."""
+    e, t, theirs = TrainingEnroll, Training, [practice_id]
+    ours = e.training_id.in_(sa.select(t.id).where(t.practice_id == practice_id))
+    letters = post_reading.of_practices(theirs)
+    asked = sa.select(
         _count(e.id, ours, e.status == INVITED),
-        _count(e.id, ours, e.status == INVITED, soon),
+        _count(e.id, ours, ending_soon(now)),
         _count(e.id, ours, e.status == WAITLIST),
-        _count(Outbox.id, Outbox.state == OutboxState.DEAD),
-        _count(Outbox.id, Outbox.ended_at.is_(None), Outbox.due_at <= now),
-        _count(Job.id, Job.next_run_time <= sa.bindparam("late")),
-        _count(AutomationRun.id, failed, AutomationRun.finished_at > yesterday),
-        bounced.where(
-            Student.practice_id == practice, User.undeliverable_at.is_not(None)
-        ).scalar_subquery(),
+        _count(Outbox.id, letters, Outbox.state == OutboxState.DEAD),
+        _count(Outbox.id, letters, Outbox.state == OutboxState.PENDING),
+        _count(Job.id, jobs, is_late(now)),
+        _count(AutomationRun.id, runs, went_wrong(now)),
+        sa.select(sa.func.count(Student.id))
+        .where(Student.practice_id == practice_id, unreached())
+        .scalar_subquery(),
     )
+    return Attention(*session.execute(asked).one())
+
+
+def ending_soon(now: datetime) -> sa.ColumnElement[bool]:
+    """Invitations that end within a day."""
+    e, until = TrainingEnroll, now + timedelta(days=1)
+    soon = sa.and_(e.invite_expires_at > now, e.invite_expires_at <= until)
+    return sa.and_(e.status == INVITED, soon)
+
+
+def is_late(now: datetime) -> sa.ColumnElement[bool]:
+    """Jobs that should have run."""
+    late: sa.ColumnElement[bool] = Job.next_run_time <= (now - LATE).timestamp()
+    return late
+
+
+def went_wrong(now: datetime) -> sa.ColumnElement[bool]:
+    """Runs of the last day that failed, or never were."""
+    r = AutomationRun
+    failed = r.status.in_((RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.MISSED))
+    return sa.and_(failed, r.finished_at > now - timedelta(days=1))
+
+
+def unreached(_now: datetime | None = None) -> sa.ColumnElement[bool]:
+    """Students whom no letter reaches."""
+    bounced = sa.select(User.id).where(User.undeliverable_at.is_not(None))
+    return Student.user_id.in_(bounced)
 
 
 def _count(column: Any, *conditions: sa.ColumnElement[bool]) -> Any:

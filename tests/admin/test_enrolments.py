@@ -125,3 +125,16 @@ def test_the_history_names_who_did_what(desk: Desk, line: Cast) -> None:
     assert REASON in page
     found = desk.csv("enrolmenthistory", f"?flt0_0={line.pottery.id}")
     assert len(found) == len(line.history()) + 1
+
+
+def test_a_search_reads_names_of_students_and_trainings(desk: Desk, line: Cast) -> None:
+    for asked, names in (
+        ("ada", "A"),
+        ("POTT", "AB"),
+        ("example ben", "B"),
+        ("%", ""),
+        ("ada zz", ""),
+    ):
+        page = desk.get(f"trainingenroll/?search={asked}").text
+        found = "".join(name[0] for name in ("Ada", "Ben") if f"{name} Example" in page)
+        assert found == names, asked

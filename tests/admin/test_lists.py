@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,21 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from app.admin.frame import SecureView
-from app.models import Location, Training, TrainingType
+from app.extensions import utcnow
+from app.models import (
+    AutomationRun,
+    AutomationSchedule,
+    Location,
+    Outbox,
+    OutboxState,
+    Practice,
+    RunStatus,
+    Training,
+    TrainingType,
+)
+from app.models.types import new_uuid
 from tests.admin.desk import Desk
-from tests.cast import NOON, Cast
+from tests.cast import HOUR, NOON, Cast
 from tests.statements import count_statements
 
 NASTY = ("<script>alert(1)</script>", "{{7*7}}", '=HYPERLINK("//evil")')
@@ -180,17 +193,47 @@ def test_filters_narrow_a_list_and_junk_is_ignored_with_a_notice(desk: Desk, cas
 def test_odd_questions_are_answered_calmly(desk: Desk, cast: Cast) -> None:
     cast.enrol("Ada")
     for asked in (
-        "sort=99", "sort=-1", "sort=abc", "sort=1&desc=1", "search=%00", "search=%25_",
+        "sort=99", "sort=-1", "sort=abc", "sort=1&desc=1", "search=%25_",
         "endpoint=x", "_external=1", "search=" + "x" * 5000, "page_size=100000000", "id=1&id=2",
     ):  # fmt: skip
         assert desk.get(f"trainingenroll/?{asked}").status_code == 200, asked
 
 
+def failed_run(schedule: AutomationSchedule) -> AutomationRun:
+    """It failed just now."""
+    now = utcnow()
+    return AutomationRun(
+        schedule_id=schedule.id, item="x", occurrence="o", execution_id=new_uuid(),
+        status=RunStatus.FAILED, due_at=now, finished_at=now, trigger="schedule",
+    )  # fmt: skip
+
+
 def test_the_first_page_counts_and_links(desk: Desk, cast: Cast) -> None:
     cast.offer("Ben", "Cleo")
+    mill = cast.add(Practice(name="Mill", shortname="mill"))
+    theirs = cast.add(AutomationSchedule(name="theirs", practice_id=mill.id, interval=HOUR))
+    for schedule in (cast.schedule, theirs):
+        cast.add(failed_run(schedule))
+    letter = {"channel": "email", "kind": "account_invite", "created_at": NOON, "due_at": NOON}
+    letter["aggregate"] = "user:1"
+    for key, practice in (("ours", cast.practice), ("theirs", mill)):
+        row = Outbox(key=key, user_id=desk.who.id, payload={"practice": practice.id}, **letter)
+        row.state, row.ended_at = OutboxState.DEAD, NOON
+        cast.add(row)
     page = desk.get("").text
-    assert "<b>1</b> <span>open invitations" in page
-    assert 'href="/admin/trainingenroll/' in page
+    pending = sa.select(sa.func.count(Outbox.id)).where(Outbox.state == OutboxState.PENDING)
+    waits = cast.session.scalar(pending)
+    counted = re.findall(r'<a href="(/admin/[^"]+)"><b>(\d+)</b> <span>([^<]+)</span>', page)
+    assert [(count, words) for _at, count, words in counted] == [
+        ("1", "letter was given up"),
+        ("1", "job is late"),
+        ("1", "run failed or was missed since yesterday"),
+        ("1", "open invitation"),
+        ("1", "student waits"),
+        (str(waits), "letters wait to be sent"),
+    ]
+    for at, count, words in counted:
+        assert f"{count} in all" in desk.client.get(at.replace("&amp;", "&")).text, words
     assert "No scheduler has been seen yet." in page
 
 
