@@ -17,7 +17,7 @@ from wtforms import BooleanField
 from wtforms.validators import InputRequired, NumberRange, Optional
 
 from app.admin import items, office
-from app.admin.acts import Act
+from app.admin.acts import Act, Needed
 from app.admin.frame import SecureView
 from app.admin.jobs import read_jobs
 from app.admin.names import local
@@ -196,7 +196,11 @@ class ScheduleView(SecureView):
         },
     }
     form_extra_fields = {
-        "automation_class": TaskField(_l("Automation Class")),
+        "automation_class": TaskField(
+            _l("Automation Class"),
+            [Needed()],
+            description=_l("What it does. Without one the schedule is saved, but does nothing."),
+        ),
         "beforeafter": WordsField(
             _l("Before/After"),
             [InputRequired(_l("Say before or after."))],

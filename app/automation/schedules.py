@@ -24,6 +24,7 @@ from app.models.automation import AutomationClasses, AutomationSchedule
 from app.models.practice import Practice
 from app.services.actors import Actor
 from app.services.deadline import WAITLIST_TASK, answer_windows, grants, remind_before
+from app.services.letter_words import duration
 from app.services.locks import locked
 from app.services.refusals import Refusal
 
@@ -262,7 +263,12 @@ def remarks(session: Session, schedule: AutomationSchedule) -> list[str]:
     task = schedule.automation_class
     if task is not None and task.class_name == WAITLIST_TASK:
         if schedule.interval is not None and not SHORT_ANSWER <= schedule.interval <= LONG_ANSWER:
-            found.append(_("An answer time from 24 to 72 hours suits most people."))
+            found.append(
+                _(
+                    "An answer time from 24 to 72 hours suits most people; this one is %(length)s.",
+                    length=duration(schedule.interval),
+                )
+            )
         if first := never_governs(session, schedule):
             found.append(_("It never sets a deadline: %(name)s comes first.", name=first.name))
     return found

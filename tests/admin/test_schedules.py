@@ -162,7 +162,7 @@ def test_one_that_never_sets_a_deadline_says_which_comes_first(desk: Desk, cast:
     assert desk.create("automationschedule", **given).status_code == 303
     page = desk.get("automationschedule/").text
     assert "It never sets a deadline: waitlist_invitation_expiry comes first." in page
-    assert "An answer time from 24 to 72 hours suits most people." in page
+    assert "An answer time from 24 to 72 hours suits most people; this one is 5 days." in page
 
 
 # --- changing ------------------------------------------------------------------------------------
