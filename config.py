@@ -218,7 +218,14 @@ def warnings_for_serving(settings: Settings) -> list[str]:
             f"MAIL_TRANSPORT is {settings.mail_transport}: no letter reaches anyone; set it to smtp"
             " for real mail."
         )
-    if settings.web_workers > 1 and settings.ratelimit_storage_uri.startswith("memory:"):
+    return warnings
+
+
+def warnings_for_web(settings: Settings) -> list[str]:
+    """The same for who answers people: of its own are the counts of tries (reliability SE1)."""
+    warnings = warnings_for_serving(settings)
+    strict = settings.environment == "PRODUCTION" and not settings.demo
+    if strict and settings.web_workers > 1 and settings.ratelimit_storage_uri.startswith("memory:"):
         warnings.append(
             f"RATELIMIT_STORAGE_URI is memory:// with {settings.web_workers} WEB_WORKERS, each of"
             f" which counts for itself: tries may be {settings.web_workers} times as many. Name a"

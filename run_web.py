@@ -23,7 +23,7 @@ from config import (
     Settings,
     load,
     mistakes_for_serving,
-    warnings_for_serving,
+    warnings_for_web,
 )
 
 WRONG_USE, CONFLICT = 2, 4
@@ -49,7 +49,7 @@ def main() -> None:
         _refuse(mistakes)
     _require_tables(application)
     _require_port(settings)
-    for warning in warnings_for_serving(settings):
+    for warning in warnings_for_web(settings):
         print(warning, file=sys.stderr)
     if sys.platform == "win32":
         import waitress

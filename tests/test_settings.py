@@ -296,11 +296,11 @@ def test_another_transport_serves_with_a_warning(transport: str) -> None:
     ],
 )
 def test_what_is_meant_warns_of_nothing(given: dict[str, Any]) -> None:
-    assert config.warnings_for_serving(load(**SAFE | given)) == []
+    assert config.warnings_for_web(load(**SAFE | given)) == []
 
 
 def test_workers_that_count_for_themselves_are_told_of() -> None:
-    (warning,) = config.warnings_for_serving(load(**SAFE | {"web_workers": 3}))
+    (warning,) = config.warnings_for_web(load(**SAFE | {"web_workers": 3}))
     assert warning.startswith("RATELIMIT_STORAGE_URI is memory:// with 3 WEB_WORKERS")
 
 
