@@ -111,7 +111,7 @@ def test_a_list_costs_as_much_with_five_rows_as_with_fifty(desk: Desk, cast: Cas
             cost[name] = len(sent)
         costs.append(cost)
     assert costs[0] == costs[1]
-    assert {name: n for name, n in costs[1].items() if n > 9} == {}
+    assert {name: n for name, n in costs[1].items() if n > 8} == {}
 
 
 # --- what they show ------------------------------------------------------------------------------
