@@ -1,7 +1,7 @@
 """Accepting and declining by link: 16 clients at a real web server (performance P3).
 
 Each person opens their page, then clicks; half accept, half decline, so that others are invited.
-The first few aren't timed: a worker composes each page and statement once in its life.
+The first few are told apart: a worker composes each page and statement once in its life.
 """
 
 from __future__ import annotations
@@ -50,21 +50,23 @@ def _answers(db: str, size: int) -> list[Case]:
         with app.app_context():
             errands = _invited(FIRST + size)
         with a_web_server(app) as port:
-            for act in (_look, _click):
-                crowd(port, CLIENTS, errands[:FIRST], act)
+            crowd(port, CLIENTS, errands[:FIRST], _look)
+            first, _ = crowd(port, CLIENTS, errands[:FIRST], _click)
             pages, _ = crowd(port, CLIENTS, errands[FIRST:], _look)
             clicks, seconds = crowd(port, CLIENTS, errands[FIRST:], _click)
         with app.app_context():
             _check(errands)
     assert {page.status for page in pages} == {200}
-    assert {click.status for click in clicks} == {303}
+    assert {click.status for click in (*first, *clicks)} == {303}
     rate, page = len(clicks) / seconds, _percentile(pages, 99)
-    p50, p99 = _percentile(clicks, 50), _percentile(clicks, 99)
+    p50, p99, cold = _percentile(clicks, 50), _percentile(clicks, 99), _percentile(first, 99)
     return [
         Case("answers by link", db, size, rate, None, "/s", f">= {PER_SECOND:.0f}/s",
              rate >= PER_SECOND),
         Case("answer, p50", db, size, p50, None, "ms", f"<= {P50_MS:.0f} ms", p50 <= P50_MS),
         Case("answer, p99", db, size, p99, None, "ms", f"<= {P99_MS:.0f} ms", p99 <= P99_MS),
+        Case("first answers, p99", db, size, cold, None, "ms", f"<= {P99_MS:.0f} ms",
+             cold <= P99_MS),
         Case("its page, p99", db, size, page, None, "ms", f"<= {P99_MS:.0f} ms", page <= P99_MS),
     ]  # fmt: skip
 
