@@ -20,6 +20,7 @@ from app.models import (
     Job,
     Outbox,
     Practice,
+    Role,
     Student,
     Trainer,
     Training,
@@ -64,6 +65,14 @@ class Cast:
         user = User(email=email, first_name=name, last_name="Example", active=True)
         user.fs_uniquifier = new_uuid()
         return self.add(user)
+
+    def administrator(self, name: str) -> User:
+        """An administrator of the practice."""
+        user = self.user(name)
+        user.practice_id = self.practice.id
+        user.roles.append(Role(name="admin"))
+        self.session.flush()
+        return user
 
     def student(self, name: str) -> Student:
         """The student of that name, made when first asked for."""

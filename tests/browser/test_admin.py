@@ -9,7 +9,7 @@ from flask import Flask
 from playwright.sync_api import Page, expect
 
 from app.extensions import utcnow
-from app.models import Location, Role, SchedulerEpoch, TrainingType, User
+from app.models import Location, SchedulerEpoch, TrainingType, User
 from tests.cast import DAY, HOUR, Cast
 
 
@@ -27,9 +27,7 @@ def sign_in(page: Page, app: Flask, user: User, site: str) -> None:
 def test_the_administration_is_seen_and_steered(
     page: Page, cast: Cast, live_app: Flask, site: str, picture: Any
 ) -> None:
-    orla = cast.user("Orla")
-    orla.practice_id = cast.practice.id
-    orla.roles.append(cast.add(Role(name="admin")))
+    orla = cast.administrator("Orla")
     start = utcnow() + 30 * DAY
     cast.pottery.events[0].start_time, cast.pottery.events[0].end_time = start, start + 3 * HOUR
     kind = cast.add(TrainingType(practice_id=cast.practice.id, name="Crafts"))

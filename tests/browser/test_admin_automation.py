@@ -8,7 +8,7 @@ from flask import Flask
 from playwright.sync_api import Page, expect
 
 from app.extensions import utcnow
-from app.models import AutomationClasses, AutomationRun, Role, RunStatus, SchedulerEpoch
+from app.models import AutomationClasses, AutomationRun, RunStatus, SchedulerEpoch
 from tests.browser.test_admin import sign_in
 from tests.cast import DAY, HOUR, Cast
 
@@ -16,9 +16,7 @@ from tests.cast import DAY, HOUR, Cast
 def test_the_documented_steps_lead_to_jobs(
     page: Page, cast: Cast, live_app: Flask, site: str, picture: Any
 ) -> None:
-    orla = cast.user("Orla")
-    orla.practice_id = cast.practice.id
-    orla.roles.append(cast.add(Role(name="admin")))
+    orla = cast.administrator("Orla")
     now = utcnow()
     start = now + 30 * DAY
     cast.pottery.events[0].start_time, cast.pottery.events[0].end_time = start, start + 3 * HOUR

@@ -9,7 +9,7 @@ from flask import Flask
 from playwright.sync_api import Page, expect
 
 from app.extensions import utcnow
-from app.models import Outbox, OutboxState, Role
+from app.models import Outbox, OutboxState
 from tests.browser.test_admin import sign_in
 from tests.cast import DAY, HOUR, Cast
 
@@ -17,9 +17,7 @@ from tests.cast import DAY, HOUR, Cast
 def test_letters_are_seen_sent_again_and_reworded(
     page: Page, cast: Cast, live_app: Flask, site: str, picture: Any
 ) -> None:
-    orla = cast.user("Orla")
-    orla.practice_id = cast.practice.id
-    orla.roles.append(cast.add(Role(name="admin")))
+    orla = cast.administrator("Orla")
     now = utcnow()
     start = now + 30 * DAY
     cast.pottery.events[0].start_time, cast.pottery.events[0].end_time = start, start + 3 * HOUR

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from app.extensions import db
 from app.limits import limiter
-from app.models.user import Role
 from tests import databases
 from tests.cast import Cast
 from tests.web.browsing import Client, client_of
@@ -74,12 +73,7 @@ def client(web_app: Flask, cast: Cast) -> Client:
 @pytest.fixture
 def office(cast: Cast) -> str:
     """The address of Orla, an administrator of the cast's practice."""
-    role = cast.add(Role(name="admin"))
-    orla = cast.user("Orla")
-    orla.practice_id = cast.practice.id
-    orla.roles.append(role)
-    cast.session.flush()
-    return orla.email
+    return cast.administrator("Orla").email
 
 
 @pytest.fixture
