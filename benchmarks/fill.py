@@ -5,6 +5,7 @@ The ordinary way is the loop of the waitlist guide: invite one, write what follo
 
 from __future__ import annotations
 
+import statistics
 import time
 from datetime import timedelta
 
@@ -28,6 +29,7 @@ from benchmarks.cases import Case, an_app, counted
 from tests.cast import NOON, Cast
 
 SIZES = (100, 1000, 9_990)
+ROUNDS = 5
 WARM_UP = 10  # and 10,000 is the largest training there may be
 LOCK_HELD_MS, STATEMENTS_PER_1000 = 200.0, 15
 
@@ -40,25 +42,18 @@ def run(db: str, n: int | None) -> list[Case]:
 
 
 def _fill(db: str, size: int) -> list[Case]:
-    with an_app(db) as app, app.app_context():
-        session = database.session()
-        with write(session):
-            training = _full_with_waiting(session, size + WARM_UP)
-        with write(session):  # a server that runs has composed and compiled its statements
-            trainings.set_capacity(session, training, WARM_UP, CONSOLE, NOON)
-        with counted(database.engine) as statements:
-            began = time.perf_counter()
-            with write(session):
-                invited = trainings.set_capacity(session, training, size + WARM_UP, CONSOLE, NOON)
-            ours = (time.perf_counter() - began) * 1000
-        assert len(invited) == size, f"invited {len(invited)} of {size}"
-        ordinary = _ordinary_ms(session, training, min(size, 100)) * size / min(size, 100)
-    allowed = STATEMENTS_PER_1000 * max(1, size // 1000)
-    limit = LOCK_HELD_MS * max(1, size / 1000)
-    # The capacity's own two statements (its history and its number) are not the refill's.
-    refill = len([s for s in statements if "max_participants=" not in s]) - 2
+    """Rounds on fresh databases: the quickest, since a busy neighbour only adds, and the median."""
+    rounds = [_one_fill(db, size) for _ in range(ROUNDS)]
+    ours = sorted(took for took, _, _ in rounds)
+    ordinary = statistics.median(loop for _, loop, _ in rounds)
+    refill = max(statements for _, _, statements in rounds)
+    thousands = max(1, size // 1000)
+    limit, allowed = LOCK_HELD_MS * max(1, size / 1000), STATEMENTS_PER_1000 * thousands
+    held = f"lock held <= {limit:.0f} ms"
     return [
-        Case("fill", db, size, ours, ordinary, "ms", f"lock held <= {limit:.0f} ms", ours <= limit),
+        Case(name, db, size, took, ordinary, "ms", held, took <= limit)
+        for name, took in [("fill, quickest", ours[0]), ("fill, median", statistics.median(ours))]
+    ] + [
         Case(
             "fill statements",
             db,
@@ -70,6 +65,27 @@ def _fill(db: str, size: int) -> list[Case]:
             refill <= allowed,
         ),
     ]
+
+
+def _one_fill(db: str, size: int) -> tuple[float, float, int]:
+    """Milliseconds of ours, of the guide's loop, and the statements of the refill."""
+    with an_app(db) as app, app.app_context():
+        session = database.session()
+        with write(session):
+            training = _full_with_waiting(session, size + WARM_UP)
+        with write(session):  # what autovacuum does behind whoever fills tables
+            session.execute(sa.text("ANALYZE"))
+        with write(session):  # a server that runs has composed and compiled its statements
+            trainings.set_capacity(session, training, WARM_UP, CONSOLE, NOON)
+        with counted(database.engine) as statements:
+            began = time.perf_counter()
+            with write(session):
+                invited = trainings.set_capacity(session, training, size + WARM_UP, CONSOLE, NOON)
+            ours = (time.perf_counter() - began) * 1000
+        assert len(invited) == size, f"invited {len(invited)} of {size}"
+        ordinary = _ordinary_ms(session, training, min(size, 100)) * size / min(size, 100)
+    # The capacity's own two statements (its history and its number) are not the refill's.
+    return ours, ordinary, len([s for s in statements if "max_participants=" not in s]) - 2
 
 
 def _full_with_waiting(session: Session, size: int) -> int:
