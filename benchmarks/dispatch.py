@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from tests.cast import Cast
 SIZES = (1_000, 10_000, 30_000)
 MOST_ORDINARY = 10_000
 WANTED_RATIO = 15.0
+ROUNDS = 3
+WARM_UP = 200  # jobs before: a server that runs has composed its statements and knows its paces
+LEAD = 5.0  # seconds until the others come due
 NAME = "no_op"
 items: list[Item] = []
 
@@ -55,27 +59,41 @@ class NoOp(BaseAutomationTask):
 
 def run(db: str, n: int | None) -> list[Case]:
     settle()  # as the scheduler process does; both ways gain by it
-    return [_dispatch(db, size) for size in ((n,) if n else SIZES)]
+    return [case for size in ((n,) if n else SIZES) for case in _dispatch(db, size)]
 
 
-def _dispatch(db: str, size: int) -> Case:
+def _dispatch(db: str, size: int) -> list[Case]:
+    """Rounds of both ways: the quickest of each, since a busy neighbour only adds; the medians."""
+    rounds = [_one_round(db, size) for _ in range(ROUNDS)]
+    ours, plain = (sorted(took) for took in zip(*rounds, strict=True))
+    target = f">= {WANTED_RATIO:.0f}x, 0 lost"
+    told = {
+        "dispatch, quickest": (ours[0], plain[0]),
+        "dispatch, median": (statistics.median(ours), statistics.median(plain)),
+    }
+    return [
+        Case(name, db, size, mine, theirs, "ms", target, theirs / mine >= WANTED_RATIO)
+        for name, (mine, theirs) in told.items()
+    ]
+
+
+def _one_round(db: str, size: int) -> tuple[float, float]:
+    """Milliseconds of ours and of plain APScheduler, both with composed statements."""
     with an_app(db) as app:
         with app.app_context():
-            due = utcnow() + timedelta(seconds=1)
-            _plan(size, due)
+            now = utcnow()
+            due = now + timedelta(seconds=LEAD)
+            _plan({n: due if n > WARM_UP else now for n in range(1, WARM_UP + size + 1)})
         ours = _run_ours(app, size, due)
         with app.app_context():
             url = database.engine.url.render_as_string(hide_password=False)
         count = min(size, MOST_ORDINARY)
-        plain = _run_ordinary(url, count) * size / count
-    ratio = plain / ours
-    target = f">= {WANTED_RATIO:.0f}x, 0 lost"
-    return Case("dispatch", db, size, ours, plain, "ms", target, ratio >= WANTED_RATIO)
+        return ours, _run_ordinary(url, count) * size / count
 
 
-def _plan(size: int, due: datetime) -> None:
+def _plan(due_of: dict[int, datetime]) -> None:
     session = database.session()
-    items[:] = [Item(n, due - timedelta(hours=1)) for n in range(1, size + 1)]
+    items[:] = [Item(n, due - timedelta(hours=1)) for n, due in due_of.items()]
     with write(session):
         cast = Cast(session)
         session.add(SchedulerEpoch(id=1, epoch=1))
@@ -85,8 +103,8 @@ def _plan(size: int, due: datetime) -> None:
             )
         )
         rows = [
-            plan.alarm(NAME, "BenchmarkNoOp", str(item.id), Environment.PRODUCTION, due)
-            for item in items
+            plan.alarm(NAME, "BenchmarkNoOp", str(n), Environment.PRODUCTION, due)
+            for n, due in due_of.items()
         ]
         insert_many(session, Job, rows)
 
@@ -98,28 +116,35 @@ def _run_ours(app: Flask, size: int, due: datetime) -> float:
     def report(line: Line) -> None:
         done[0] += line.ended[RunStatus.SUCCESS]
 
+    def wait_for(count: int, until: datetime) -> None:
+        while done[0] < count and utcnow() < until:
+            time.sleep(0.005)
+
     scheduler.run_in(app, worker="bench", epoch=1, threads=2, report=report)
-    while done[0] < size and utcnow() < due + timedelta(minutes=5):
-        time.sleep(0.005)
+    wait_for(WARM_UP, due)
+    assert done[0] == WARM_UP, "the warm-up was not over when the jobs came due: raise LEAD"
+    wait_for(WARM_UP + size, due + timedelta(minutes=5))
     took = (utcnow() - due).total_seconds() * 1000
     scheduler.stop(30)
     with app.app_context():
         ran = sa.select(sa.func.count()).select_from(AutomationRun)
         ended = database.session.scalar(ran.where(AutomationRun.status == RunStatus.SUCCESS))
         left = database.session.scalar(sa.select(sa.func.count()).select_from(Job))
-    assert (ended, left) == (size, 0), f"{ended} of {size} ran, {left} jobs are left"
+    assert (ended, left) == (WARM_UP + size, 0), f"{ended} ran, {left} jobs are left"
     return took
 
 
 def _run_ordinary(url: str, count: int) -> float:
-    ordinary.ran = 0
     with ordinary.a_scheduler(url) as scheduler:
         scheduler.start(paused=True)
-        ordinary.add_each(scheduler, count, datetime.now(UTC))
-        began = time.perf_counter()
-        scheduler.resume()
-        while ordinary.ran < count:
-            time.sleep(0.005)
-        took = (time.perf_counter() - began) * 1000
+        for some in (WARM_UP, count):
+            ordinary.ran = 0
+            scheduler.pause()
+            ordinary.add_each(scheduler, some, datetime.now(UTC))
+            began = time.perf_counter()
+            scheduler.resume()
+            while ordinary.ran < some:
+                time.sleep(0.005)
+            took = (time.perf_counter() - began) * 1000
     ordinary.drop(url)
     return took

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -128,33 +128,16 @@ def claim(
         require_epoch(session, epoch)
     what = {"due_by": now.timestamp(), "room": room, "token": token, "until": _end(now)}
     statement = _claim(dialect_of(session), rules_of(session).environment)
-    rows = send(session, statement, what)
-    try:
-        claimed = [_claimed(row, now, token) for row in rows]
-        return sorted(claimed, key=lambda job: (job.due, job.id))
-    except UNREADABLE:  # one of them: which, only a slower look tells
-        return _claimed_so_far(session, now, token)
-
-
-# What the driver or we raise over a value that is not of its column's type, or no date of Python's.
-UNREADABLE = (ValueError, TypeError, OverflowError)
-
-
-def _claimed_so_far(session: Session, now: datetime, token: str) -> list[Claimed]:
-    """What this token has, each row by itself: one that cannot be read stops no other."""
-    rows = session.execute(sa.select(*RAW).where(JOBS.c.claim == token))
-    claimed = [_claimed_raw(row, now, token) for row in rows]
+    rows = send(session, statement, what).all()
+    claimed = [_claimed(row, now, token) for row in rows]
     return sorted(claimed, key=lambda job: (job.due, str(job.id)))
 
 
-def _claimed_raw(row: Any, now: datetime, token: str) -> Claimed:
-    id_, job_state, due, attempts, error = row
-    try:
-        return _claimed((id_, job_state, instant(due), attempts, error), now, token)
-    except UNREADABLE:
-        return Claimed(id_, BadState("when it is due cannot be read"), now, 1, token, error)
+# What we or Python raise over a value that is not of its column's type, or no date of Python's.
+UNREADABLE = (ValueError, TypeError, OverflowError)
 
 
+@lru_cache(maxsize=10_000)  # what is due together is often due at one instant
 def instant(text: str | None) -> datetime | None:
     """A due time as `DUE_TEXT` shows it. Raises ValueError if it is none."""
     if text is None:
@@ -164,20 +147,24 @@ def instant(text: str | None) -> datetime | None:
 
 
 def _claimed(row: Any, now: datetime, token: str) -> Claimed:
+    """The job of a row; one that cannot be read stops no other."""
     id_, job_state, due, attempts, error = row
+    try:
+        at = instant(due)
+    except UNREADABLE:
+        return Claimed(id_, BadState("when it is due cannot be read"), now, 1, token, error)
     try:
         state: State | BadState = read_state(job_state)
     except BadState as bad:
         state = bad
-    return Claimed(id_, state, due or now, attempts, token, error)
+    return Claimed(id_, state, at or now, attempts, token, error)
 
 
 # Cast, since SQLite keeps a text that somebody wrote there as a text.
 STATE = sa.cast(JOBS.c.job_state, JOBS.c.job_state.type).label("job_state")
-MINE = (JOBS.c.id, STATE, JOBS.c.due, JOBS.c.attempts, JOBS.c.last_error)
 # As a text, whatever stands there: not every database only lets dates in, nor only Python's.
 DUE_TEXT = sa.cast(JOBS.c.due, sa.Text).label("due")
-RAW = (JOBS.c.id, STATE, DUE_TEXT, JOBS.c.attempts, JOBS.c.last_error)
+MINE = (JOBS.c.id, STATE, DUE_TEXT, JOBS.c.attempts, JOBS.c.last_error)
 ONE_MORE_ATTEMPT = sa.case(
     (JOBS.c.attempts < MOST_ATTEMPTS, JOBS.c.attempts + 1), else_=MOST_ATTEMPTS
 )
@@ -209,9 +196,9 @@ def claim_one(session: Session, job_id: str, now: datetime, token: str) -> Claim
         sa.update(JOBS)
         .where(JOBS.c.id == job_id, free)
         .values(next_run_time=_end(now), attempts=ONE_MORE_ATTEMPT, claim=token)
-        .returning(*RAW)
+        .returning(*MINE)
     ).one_or_none()
-    return _claimed_raw(row, now, token) if row else None
+    return _claimed(row, now, token) if row else None
 
 
 def _end(now: datetime) -> float:

@@ -57,7 +57,7 @@ log = logging.getLogger("app.automation.execution")
 
 T = TypeVar("T")
 AHEAD_SECONDS = 1.0  # of work that has begun: a time-out counts from there, a death ends so much
-SLICE_SECONDS = 0.05  # of light tasks in one transaction: nobody waits long for the writer's slot
+SLICE_SECONDS = 0.1  # of light tasks in one transaction: nobody waits long for the writer's slot
 QUICK_SECONDS = 1.0  # of work that is not announced, and for which a schedule's terms hold
 TOLERATED = 4  # times the slice that light tasks were thought to take
 MOST_IDLE = 2**31 - 1  # milliseconds, as PostgreSQL counts them
@@ -507,13 +507,22 @@ class Batch:
         for work in works:
             if result := work.task.result:
                 self.counters.update({k: v for k, v in result.items() if type(v) is int})
-            did = work.skipped is None
-            self._end(work, RunStatus.SUCCESS if did else RunStatus.SKIPPED, ended=did)
+        skipped = sum(work.skipped is not None for work in works)
+        did = len(works) - skipped
+        self.executed += did
+        self.ended.update({RunStatus.SUCCESS: did} if did else {})
+        self.ended.update({RunStatus.SKIPPED: skipped} if skipped else {})
+        last = works[-1]
+        self._see(last, RunStatus.SUCCESS if last.skipped is None else RunStatus.SKIPPED)
 
     def _end(self, work: Work, status: RunStatus, *, ended: bool, run: Begun | None = None) -> None:
-        """Count it; the schedule remembers the last, but a failure before any success."""
+        """Count one that did not succeed; `ended`: it is not tried again."""
         self.ended[status] += 1
         self.executed += ended
+        self._see(work, status, run)
+
+    def _see(self, work: Work, status: RunStatus, run: Begun | None = None) -> None:
+        """The schedule remembers the last, but a failure before any success."""
         if self.last is None or self.last[2] not in (RunStatus.FAILED, RunStatus.TIMEOUT):
             self.last = work.terms.schedule_id, run or _begun(work), status
 

@@ -101,7 +101,7 @@ def test_a_run_lasts_as_long_as_its_own_work(engine: Engine) -> None:
         engine.now += 2 * SECOND
 
     Chore.acts = dict.fromkeys("abcd", work)
-    Chore.acts["b"] = lambda task: (work(task), execution.time.sleep(0.06))  # ends its slice
+    Chore.acts["b"] = lambda task: (work(task), execution.time.sleep(1.2 * execution.SLICE_SECONDS))
     engine.tick(paces=SLOW)
     assert engine.runs()["a"].duration_ms == 2000
     assert max(run.duration_ms or 0 for run in engine.runs().values()) <= 4000
