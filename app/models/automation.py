@@ -6,8 +6,18 @@ The rows stand in `automation_class.py`, `schedule.py` and `run.py`; here they a
 from __future__ import annotations
 
 from app.models.automation_class import AutomationClasses
-from app.models.run import AutomationRun, RunStatus
-from app.models.schedule import AutomationSchedule, BeforeAfterEnum, EventsEnum
+from app.models.run import AutomationRun, RunStatus, RunTrigger
+from app.models.schedule import (
+    AutomationSchedule,
+    BeforeAfterEnum,
+    EventsEnum,
+    MadeBy,
+    OverlapPolicy,
+    RetryBackoff,
+    ScheduleState,
+    ScheduleType,
+    StoppedBecause,
+)
 
 __all__ = [
     "AutomationClasses",
@@ -15,5 +25,12 @@ __all__ = [
     "AutomationSchedule",
     "BeforeAfterEnum",
     "EventsEnum",
+    "MadeBy",
+    "OverlapPolicy",
+    "RetryBackoff",
     "RunStatus",
+    "RunTrigger",
+    "ScheduleState",
+    "ScheduleType",
+    "StoppedBecause",
 ]
