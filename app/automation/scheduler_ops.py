@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID, uuid5
 
 import sqlalchemy as sa
 from flask import Flask, current_app
@@ -23,6 +22,7 @@ from app.automation.claims import require_epoch
 from app.automation.registry import Registration, get_automation_class
 from app.extensions import db, utcnow, write
 from app.models.automation import AutomationClasses, AutomationSchedule
+from app.models.automation_class import workflow_id_of
 from app.models.engine import has_written
 from app.models.text import named, said_by
 from app.services import diff, renewal, repairs
@@ -31,8 +31,6 @@ from app.services.diff import Counts, There
 from app.services.plan import Occurrence
 
 log = logging.getLogger("app.automation.renew")
-
-CLASSES = UUID("5e0c1c5e-7d3b-5c0e-9b7a-0d2f6f0e9a41")  # their uuids are stable (schedules D4)
 
 
 @dataclass
@@ -81,7 +79,7 @@ def describe_classes(session: Session) -> None:
     for name, record in registered.items():
         row = rows.get(name)
         if row is None:
-            row = AutomationClasses(class_name=name, workflow_id=str(uuid5(CLASSES, name)))
+            row = AutomationClasses(class_name=name)
             session.add(row)
         row.description = record.description
         row.module_path, row.qualified_name = record.module, record.qualified_name
@@ -95,7 +93,7 @@ def _rename(session: Session, rows: dict[str, AutomationClasses], old: str, new:
     """The schedules of a renamed class go on under its new name."""
     if new not in rows:
         rows[new] = rows.pop(old)
-        rows[new].class_name = new
+        rows[new].class_name, rows[new].workflow_id = new, workflow_id_of(new)
         return
     s = AutomationSchedule
     mine = sa.update(s).where(s.automation_class_id == rows[old].id)

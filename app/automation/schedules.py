@@ -121,6 +121,8 @@ def save(
     Raises `BadName`, `NameTaken`, `WrongSide`, `WrongEvents`, `BadConfig`, `OfAllPractices` and
     what `answer_windows` and `remind_before` raise.
     """
+    if schedule.active is False:
+        schedule.next_execution_at = None  # before anything is flushed: a CHECK wants it so
     require_own(session, schedule)
     schedule.name = a_name(session, schedule)
     _require_sense(schedule)
@@ -138,7 +140,9 @@ def switch(
     _take(session, schedule)
     schedule.active = on
     if on:
-        schedule.paused_at = None
+        schedule.paused_at = schedule.stopped_because = None
+    else:
+        schedule.next_execution_at = None
     return _planned(session, schedule, actor, now, "on" if on else "off")
 
 
@@ -153,6 +157,7 @@ def delete(session: Session, schedule: AutomationSchedule, actor: Actor, now: da
     """It leaves the lists and plans nothing; its runs stay, its name is free again."""
     _take(session, schedule)
     schedule.active, schedule.deleted_at = False, schedule.deleted_at or now
+    schedule.next_execution_at = None
     return _planned(session, schedule, actor, now, "deleted")
 
 

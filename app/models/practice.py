@@ -23,6 +23,10 @@ class Practice(Model):
     """A provider: its trainings, people and rules see only each other (waitlist WD1)."""
 
     __tablename__ = "practice"
+    __table_args__ = (
+        sa.CheckConstraint("people_mail_daily_cap BETWEEN 1 AND 2000", name="people_mail_daily"),
+        sa.CheckConstraint("people_mail_weekly_cap BETWEEN 1 AND 2000", name="people_mail_weekly"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(200))
@@ -37,6 +41,10 @@ class Practice(Model):
         default=OnBounce.KEEP,
         server_default=OnBounce.KEEP,
     )
+
+    # Greetings and reviews together write to so many people; null = no cap (schedules B2).
+    people_mail_daily_cap: Mapped[int | None] = mapped_column(default=15, server_default="15")
+    people_mail_weekly_cap: Mapped[int | None] = mapped_column(default=100, server_default="100")
 
     def __repr__(self) -> str:
         return f"<Practice {self.id}>"

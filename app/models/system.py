@@ -1,4 +1,6 @@
-"""What the scheduler process remembers of itself: which start this is, when its duties last ran."""
+"""What the scheduler process remembers: which start this is, when its duties last ran, whether all
+schedules rest.
+"""
 
 from __future__ import annotations
 
@@ -44,3 +46,16 @@ class Setback(Model):
     failures: Mapped[int]
     not_before: Mapped[datetime] = mapped_column(UtcDateTime)
     error: Mapped[str] = mapped_column(sa.Text)
+
+
+class SystemState(Model):
+    """One row of switches for the whole installation; a missing row means that none is set."""
+
+    __tablename__ = "system_state"
+    __table_args__ = (sa.CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
+    # All recurring schedules rest: nothing is claimed, rows and jobs stay (schedules C6).
+    schedules_paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    schedules_paused_by: Mapped[str | None] = mapped_column(sa.String(80))  # an actor
+    schedules_pause_reason: Mapped[str | None] = mapped_column(sa.String(500))

@@ -61,6 +61,11 @@ class User(Model, fsqla_v3.FsUserMixin):
     last_name: Mapped[str] = mapped_column(sa.String(100), default="", server_default="")
     phone: Mapped[str | None] = mapped_column(sa.String(16))  # E.164
     birthday: Mapped[date | None]
+    street: Mapped[str | None] = mapped_column(sa.String(200))
+    house_number: Mapped[str | None] = mapped_column(sa.String(20))
+    postal_code: Mapped[str | None] = mapped_column(sa.String(20))
+    city: Mapped[str | None] = mapped_column(sa.String(100))
+    emergency_contact: Mapped[str | None] = mapped_column(sa.String(200))
     # A hard bounce: no letter goes there until the address changes (reliability OB10).
     undeliverable_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -111,6 +116,9 @@ class UserSettings(Model):
     msg_transactional_emails: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
     msg_reminders: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
     msg_last_min_spots: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
+    msg_greetings: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
+    # When they ticked "you may congratulate me"; null: never (schedules B1).
+    congratulate_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     msg_sms: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
     msg_push: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     trainer_letters: Mapped[TrainerLetters] = mapped_column(

@@ -209,6 +209,8 @@ def _pseudonymise(user: User, now: datetime) -> None:
     user.email = f"erased-{uuid4().hex}@example.invalid"
     user.first_name = user.last_name = ""
     user.phone = user.birthday = user.password = None
+    user.street = user.house_number = user.postal_code = user.city = None
+    user.emergency_contact = None
     user.tf_primary_method = user.tf_totp_secret = user.mf_recovery_codes = None
     user.totp_counter = user.practice_id = None
     user.roles.clear()

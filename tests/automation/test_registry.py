@@ -23,6 +23,7 @@ from app.automation.automation_base import (
 from app.automation.automation_tasks import TASKS, AutomaticWaitList
 from app.automation.scheduler_ops import describe_classes
 from app.models import AutomationClasses
+from app.models.automation_class import workflow_id_of
 from tests.cast import Cast
 
 pytestmark = pytest.mark.usefixtures("_registry")
@@ -230,4 +231,8 @@ def test_the_schedules_of_a_renamed_class_follow_it(cast: Cast, there: bool) -> 
     describe_classes(cast.session)
     cast.session.flush()
     cast.session.expire_all()
-    assert schedule.automation_class.class_name == "AutomaticWaitList"
+    found = schedule.automation_class
+    assert (found.class_name, found.workflow_id) == (
+        "AutomaticWaitList",
+        workflow_id_of("AutomaticWaitList"),
+    )

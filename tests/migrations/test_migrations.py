@@ -20,7 +20,15 @@ from alembic.script import ScriptDirectory
 from flask import Flask
 
 from app.extensions import db, write
-from app.models import AutomationSchedule, EnrolmentHistory, Outbox, Training, TrainingEnroll
+from app.models import (
+    AutomationSchedule,
+    EnrolmentHistory,
+    Outbox,
+    Practice,
+    Training,
+    TrainingEnroll,
+)
+from app.models.automation_class import workflow_id_of
 from tests import databases
 from tests.cast import Cast
 
@@ -109,6 +117,30 @@ def test_rows_and_rules_of_the_first_revision_survive_the_next_ones(filled: Flas
         db.session.add(AutomationSchedule(name="a/b"))
         with pytest.raises(sa.exc.IntegrityError):  # its CHECK is still there
             db.session.flush()
+
+
+def test_schedules_of_the_release_before_become_event_schedules(filled: Flask) -> None:
+    """Whatever was written past the forms is brought within what is checked now."""
+    with filled.app_context():
+        db.session.remove()
+    downgrade(filled, "0004")
+    with filled.app_context():
+        assert inspect(filled).get_view_names() == []
+        with write(db.session):
+            db.session.execute(sa.text("UPDATE automation_classes SET workflow_id = 'by chance'"))
+            long = {"seconds": 10**9, "late": -1}
+            odd = "timeout_seconds = :seconds, misfire_grace_time = :late"
+            db.session.execute(sa.text(f"UPDATE automation_schedule SET {odd}"), long)
+        db.engine.dispose()
+    upgrade(filled)
+    with filled.app_context():
+        row = db.session.scalars(sa.select(AutomationSchedule)).one()
+        assert (row.schedule_type, row.state, row.retry_base_seconds) == ("event", "active", 60)
+        assert (row.timeout_seconds, row.misfire_grace_time) == (86_400, 0)
+        assert row.updated_at == row.created_at
+        assert row.automation_class.workflow_id == workflow_id_of("AutomaticWaitList")
+        practice = db.session.scalars(sa.select(Practice)).one()
+        assert (practice.people_mail_daily_cap, practice.people_mail_weekly_cap) == (15, 100)
 
 
 def test_each_revision_goes_up_and_down_by_itself(empty_url: str) -> None:
@@ -229,7 +261,18 @@ def test_every_constraint_and_index_has_a_conventional_name(app: Flask) -> None:
             for of in (found.get_foreign_keys, found.get_unique_constraints,
                        found.get_check_constraints, found.get_indexes):  # fmt: skip
                 names += [thing["name"] for thing in of(table)]
+            if not on_postgresql:  # a key of a column that was added stands there, name and all
+                added = re.findall(r"CONSTRAINT (\w+) REFERENCES", definition(table))
+                assert names.count(None) == len(added)
+                names = [n for n in names if n is not None] + added
             assert [n for n in names if not n or not CONVENTION.fullmatch(n)] == [], table
+
+
+def definition(table: str) -> str:
+    """The text by which SQLite knows a table."""
+    mine = sa.text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :name")
+    with db.engine.connect() as connection:
+        return str(connection.scalar(mine, {"name": table}))
 
 
 # --- how a migration is written ------------------------------------------------------------------

@@ -21,6 +21,9 @@ def who(cast: Cast, name: str) -> Student:
     return student
 
 
+DETAILS = ("street", "house_number", "postal_code", "city", "emergency_contact")
+
+
 def erase(cast: Cast, name: str, now: Any = NOON) -> None:
     students.erase(cast.session, who(cast, name), cast.max, now)
 
@@ -260,6 +263,8 @@ def test_the_erased_keep_a_pseudonym_and_their_history(cast: Cast) -> None:
     student, user_id = cast.student("Ben"), cast.student("Ben").user_id
     user = cast.session.get_one(User, user_id)
     user.phone, user.birthday, user.password = "+31612345678", NOON.date(), "hash"
+    for name in DETAILS:
+        setattr(user, name, "known")
     erase(cast, "Ben")
     cast.session.flush()
     kept = sa.select(User.first_name, User.last_name, User.phone, User.birthday, User.password)
@@ -269,6 +274,7 @@ def test_the_erased_keep_a_pseudonym_and_their_history(cast: Cast) -> None:
         *3 * [None],
     )
     assert (user.email.endswith("@example.invalid"), user.active) == (True, False)
+    assert {getattr(user, name) for name in DETAILS} == {None}
     assert [row.event for row in cast.events() if row.student_id == student.id] == [
         "queued",
         "invited",
