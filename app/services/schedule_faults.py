@@ -100,8 +100,10 @@ def _field(fault: Any) -> str:
 def _told(model: type[BaseModel], field: str, fault: Any) -> tuple[str, str]:
     """The reason alone, and with its field in front."""
     example = _example(model, field)
-    if fault["type"] == "sentence" or not field:  # no field: it isn't even an object
+    if fault["type"] == "sentence":
         return fault["msg"], fault["msg"]
+    if not field:  # it isn't even an object
+        return _reason(model, fault), _reason(model, fault)
     if fault["type"] == "missing":
         text = _("required")
         return text + example, f"{field} {text}{example}"

@@ -485,6 +485,12 @@ def test_a_context_that_could_not_be_handed_on_is_refused(context: Any) -> None:
         read_context(context)
 
 
+def test_a_part_of_the_context_that_is_no_object_is_refused_in_our_words() -> None:
+    with pytest.raises(InvalidScheduleException) as refused:
+        read_context({"retry_config": 3})
+    assert refused.value.message == "context_data.retry_config: an object is needed"
+
+
 def test_a_context_may_be_as_deep_and_as_large_as_is_said() -> None:
     assert read_context(_nested(20)) == _nested(20)
     spelt_out = {"text": r"\u0000 is no NUL"}
