@@ -76,6 +76,13 @@ class Settings(BaseSettings):
     scheduler_threads: int = Field(default=4, ge=1, le=64)
     automation_modules: Annotated[list[str], NoDecode] = []
 
+    schedule_min_interval_seconds: int = Field(default=1, ge=1, le=86400)
+    schedule_max_catchup: int = Field(default=100, ge=1, le=10_000)
+    schedule_max_per_practice: int = Field(default=500, ge=1)
+    schedule_auto_pause_failures: int = Field(default=0, ge=0)
+    schedule_history_days: int = Field(default=90, ge=1)
+    schedule_history_max_per_schedule: int = Field(default=1000, ge=1)
+
     mail_transport: Literal["smtp", "file", "console", "memory"] = "smtp"
     mail_folder: str = "outbox"
     mail_domain: str | None = None

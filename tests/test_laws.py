@@ -25,6 +25,7 @@ MAY_COMMIT = (
     "app/api/",
     "app/ops/",
     "app/automation/execution.py",
+    "app/automation/recurring_runs.py",
     "app/automation/scheduler",
     "app/delivery/",
 )
@@ -43,6 +44,7 @@ MOVES_STATUSES = (
 BIRTH = {  # a row is born with its status
     "app/services/enrolments.py": "_place",
     "app/services/importing/enrolments.py": "_bring_in",
+    "app/services/runs.py": "_born",
 }
 
 Check = Callable[[ast.AST, list[str]], Iterator[int]]

@@ -7,7 +7,7 @@ after. `register_automation` only records: what is imported stands in `automatio
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +24,7 @@ from app.automation.registry import (
     register_automation,
     registration_of,
 )
+from app.automation.steps import Plan, Step
 from app.extensions import db, utcnow
 from app.models.automation import AutomationSchedule, BeforeAfterEnum
 from app.models.rules import rules_of
@@ -105,6 +106,13 @@ class BaseAutomationTask:
     max_instances: ClassVar[int] = 1
     replace_existing: ClassVar[bool] = True
     timeout_seconds: ClassVar[int | None] = None
+    coalesce: ClassVar[bool] = True  # of a recurring schedule: what was missed is made up for once
+    retry_max: ClassVar[int] = 0  # tries after the first, of a recurring run
+    min_period: ClassVar[timedelta | None] = None  # the shortest time between two runs (T7)
+    # Runs of one group share a limit: in one practice, and in all (schedules G7).
+    concurrency_group: ClassVar[str | None] = None
+    concurrency_in_practice: ClassVar[int] = 1
+    concurrency_in_all: ClassVar[int] = 3
     destructive: ClassVar[bool] = False  # never hurried in DEVELOPMENT
     config_model: ClassVar[Any] = None  # the pydantic model of the schedule's `task_config`
     runs_when_gone: ClassVar[bool] = False  # runs although its item is no longer planned
@@ -120,6 +128,8 @@ class BaseAutomationTask:
         self._now: datetime | None = None
         self._as_of: datetime | None = None
         self.config: Any = {}
+        # Of a recurring run: context data, then what it is and why it runs (schedules P4).
+        self.trigger_data: dict[str, Any] = {}
 
     # --- what a run gives it; called directly, it uses the session and the clock (rulings RC6) ---
 
@@ -237,6 +247,24 @@ class BaseAutomationTask:
                 task.result = _result_of(task.execute())
             finally:
                 task.teardown()
+
+    # --- by the clock alone: a task that recurs (schedules P) ---
+
+    def plan(self, session: Session, config: Any, now: datetime) -> Plan | Sequence[Step]:
+        """What is to be done now; reads only. `Skip` with a reason if it is not the time for it."""
+        raise NotImplementedError("plan() of a task returns the steps it would take")
+
+    def apply(self, session: Session, step: Step, now: datetime) -> Mapping[str, int] | None:
+        """Do one step, in a transaction of its own; what to count. `Stale` if it is done or void.
+
+        It asks again what its plan was made from: time has passed, and it may be a second try.
+        """
+        raise NotImplementedError("apply(step) of a task takes one step of its plan")
+
+    @classmethod
+    def has_plan(cls) -> bool:
+        """It says beforehand what it would do, so that it can be tried out."""
+        return cls.plan is not BaseAutomationTask.plan
 
     # --- planning by hand (WA4) ---
 

@@ -19,7 +19,7 @@ import logging
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -40,11 +40,12 @@ from app.automation.automation_base import (
     no_exit,
 )
 from app.automation.claims import BadState, Claimed, State
+from app.automation.recurring_runs import RecurringBatch
 from app.automation.sharing import does_together, lists_of
 from app.automation.sorting import Facts, Terms, Work, item_of
 from app.automation.worker import Clock, Line, Worker
 from app.extensions import db, utcnow, write
-from app.models.automation import RunStatus
+from app.models.automation import AutomationSchedule, RunStatus, ScheduleType
 from app.models.bulk import dialect_of
 from app.models.job import Job
 from app.models.rules import rules_of
@@ -150,10 +151,19 @@ def _run_class(session: Session, class_name: str, jobs: list[Claimed], worker: W
     for job in jobs:
         assert isinstance(job.state, State)  # noqa: S101  others are parked
         by_schedule[job.state.schedule_name].append(job)
+    recurring = _recurring(session, by_schedule)
     batches = [
-        Batch(session, registration, name, some, worker) for name, some in by_schedule.items()
+        (RecurringBatch if name in recurring else Batch)(session, registration, name, some, worker)
+        for name, some in by_schedule.items()
     ]
-    each(session, batches, Batch.run, failed=Batch.put_off)
+    each(session, batches, lambda batch: batch.run(), failed=lambda batch, e: batch.put_off(e))
+
+
+def _recurring(session: Session, names: Collection[str]) -> set[str]:
+    """Those of these schedules that have times of their own, not events of items."""
+    s = AutomationSchedule
+    which = (s.name.in_(names), s.deleted_at.is_(None), s.schedule_type != ScheduleType.EVENT)
+    return set(session.scalars(sa.select(s.name).where(*which)))
 
 
 def _park(session: Session, job: Claimed, error: str) -> None:

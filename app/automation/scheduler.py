@@ -25,7 +25,7 @@ from apscheduler.schedulers.base import STATE_STOPPED
 from apscheduler.schedulers.blocking import BlockingScheduler
 from flask import Flask
 
-from app.automation import claims, execution, removal, sharing
+from app.automation import claims, execution, recurring_runs, removal, sharing
 from app.automation.claims import Claimed, Fenced
 from app.automation.jobstore import PlannedOnly, PlanStore
 from app.automation.worker import Paces, Progress, Report, Worker
@@ -192,13 +192,15 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         if self.app is None or self.state == STATE_STOPPED or self.fenced:
             return LONGEST_SLEEP
         self._running = {t: h for t, h in self._running.items() if not h.future.done()}
-        if len(self._running) >= self._threads:
-            return LONGEST_SLEEP  # whoever is done rings
         with self.app.app_context():
             session, now = db.session(), self.clock()
             due = claims.next_due(session)
             if due is None or due > now:
                 return LONGEST_SLEEP if due is None else _until(due, now)
+            # Short, and here: that a schedule is due must wait for no task, however long (C1).
+            recurring_runs.claim_each(session, self.clock, self.epoch)
+            if len(self._running) >= self._threads:
+                return LONGEST_SLEEP  # whoever is done rings
             token = str(uuid4())
             with write(session):
                 jobs = claims.claim(session, now, ROOM, token, self.epoch)

@@ -21,11 +21,11 @@ from app.automation.automation_base import no_exit, source_of, why_inert
 from app.automation.claims import require_epoch
 from app.automation.registry import Registration, get_automation_class
 from app.extensions import db, utcnow, write
-from app.models.automation import AutomationClasses, AutomationSchedule
+from app.models.automation import AutomationClasses, AutomationSchedule, ScheduleType
 from app.models.automation_class import workflow_id_of
 from app.models.engine import has_written
 from app.models.text import named, said_by
-from app.services import diff, renewal, repairs
+from app.services import diff, recurring, renewal, repairs
 from app.services.deadline import WAITLIST_TASK
 from app.services.diff import Counts, There
 from app.services.plan import Occurrence
@@ -208,6 +208,8 @@ def _renew(
 ) -> Counts:
     with_class = joinedload(AutomationSchedule.automation_class)
     schedule = session.get_one(AutomationSchedule, schedule_id, options=[with_class])
+    if schedule.schedule_type != ScheduleType.EVENT:
+        return _renew_recurring(session, schedule, there, renewed, now)
     if not schedule.switched_on:
         schedule.active_since = None  # once it is on again, it does not catch up
         return Counts(removed=diff.drop(session, list(there.values())))
@@ -227,6 +229,28 @@ def _renew(
     else:
         wanted = _wanted(session, schedule, record, renewed, now)
     return diff.renew_schedule(session, source_of(schedule, record), wanted, there, now)
+
+
+def _renew_recurring(
+    session: Session,
+    schedule: AutomationSchedule,
+    there: Mapping[str, There],
+    renewed: Renewed,
+    now: datetime,
+) -> Counts:
+    """Its alarm, at the next occurrence that it knows, and a job for each run that waits (C5)."""
+    row = schedule.automation_class
+    if row is None or get_automation_class(row.class_name) is None:
+        why_not = "its task class is missing" if row else "it has no task class"
+        _say_once(schedule.name, why_not)
+        renewed.left_out.append((schedule.name, why_not))
+        return Counts(removed=0 if row else diff.drop(session, list(there.values())))
+    if schedule.switched_on and schedule.next_execution_at is None:  # plain code made it
+        schedule.next_execution_at = recurring.next_of(session, schedule, now)
+    wanted = recurring.jobs_of(session, schedule)
+    # Never hurried, and never too late here: what is late is judged when it is claimed (G).
+    source = diff.Source(schedule.id, schedule.name, row.class_name, lambda _: None, True)
+    return diff.renew_schedule(session, source, wanted, there, now)
 
 
 def _wanted(

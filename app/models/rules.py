@@ -28,6 +28,11 @@ class Rules:
     invite_limit: int = 3  # invitations of one student … (WF7)
     invite_window: timedelta = timedelta(hours=24)  # … within this time
     stagger: timedelta = timedelta(0)  # between the invitations of one fill (WF8)
+    # Of what a recurring schedule missed, the newest are looked at, the rest counted (C2.2).
+    schedule_max_catchup: int = 100
+    schedule_min_interval: timedelta = timedelta(seconds=1)
+    schedule_max_per_practice: int = 500
+    schedule_auto_pause_failures: int = 0  # in a row, then it stops; 0 = never (X5)
     # How a person can be told. SMS and push count once this installation can send them (WD3).
     channels: frozenset[str] = frozenset({"email"})
 

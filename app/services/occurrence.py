@@ -17,9 +17,10 @@ class Occurrence(NamedTuple):
     @property
     def name(self) -> str:
         """What the ledger calls it."""
-        return _name(self.at)
+        return name_of(self.at)
 
 
 @lru_cache(maxsize=10_000)  # of many that fall due together most have the same instant
-def _name(at: datetime) -> str:
+def name_of(at: datetime) -> str:
+    """What the ledger calls an occurrence at this instant: `2025-03-30T01:00:00Z`."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo
 
 from flask_babel import gettext as _
 
+from app.models.schedule import ScheduleType
 from app.services import cron
-from app.services.schedule_config import Rules, ScheduleType, Timing, read_keys, read_zone
+from app.services.schedule_config import Rules, Timing, read_keys, read_zone
 from app.services.schedule_errors import InvalidScheduleException
 from app.services.schedule_keys import instant
 from app.services.schedule_words import YEAR, as_cron, explained, notices

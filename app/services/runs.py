@@ -531,6 +531,113 @@ def note(
     return new | {waiting[id_] for id_ in moved}
 
 
+def note_times(
+    session: Session, one: Wanted, status: RunStatus, now: datetime, reason: str, count: int
+) -> None:
+    """One row for `count` occurrences that do not run, under the name of one of them."""
+    row = {
+        "execution_id": new_uuid(),
+        "schedule_id": one.schedule_id,
+        "item": one.item,
+        "occurrence": one.occurrence,
+        "reason": reason,
+        "due_at": one.due_at,
+        "finished_at": now,
+        "missed_count": count,
+    }
+    _born(session, status, row)
+
+
+def end_waiting_retries(session: Session, schedule_id: int, item: str, now: datetime) -> None:
+    """What waits for another try never gets it: it failed, with the error it had (schedules R3)."""
+    r = AutomationRun
+    waiting = sa.select(r.id).where(
+        r.schedule_id == schedule_id, r.item == item, r.status == QUEUED, r.attempt > 0
+    )
+    ids = list(session.scalars(waiting))
+    move_runs(session, ids, QUEUED, RunStatus.FAILED, finished_at=now, not_before=None)
+
+
+def queue(session: Session, row: dict[str, Any]) -> str | None:
+    """Write down a run that waits for its turn; its execution id, None if it is known."""
+    return _born(session, QUEUED, row)
+
+
+def _born(session: Session, status: RunStatus, row: dict[str, Any]) -> str | None:
+    """A run that has not begun, unless the ledger knows its occurrence; its execution id."""
+    insert = postgresql.insert if dialect_of(session) == "postgresql" else sqlite.insert
+    once = insert(AutomationRun).on_conflict_do_nothing(
+        index_elements=["schedule_id", "item", "occurrence"]
+    )
+    born = once.values(status=status, attempt=0, **row).returning(AutomationRun.execution_id)
+    execution_id: str | None = session.scalar(born)
+    return execution_id
+
+
+def end_queued(session: Session, run_id: int, to: RunStatus, **changes: Any) -> bool:
+    """A run that waited ends without having begun; False: it did not wait any more."""
+    return bool(move_runs(session, [run_id], QUEUED, to, **changes))
+
+
+def wait_again(session: Session, run: Begun, now: datetime) -> None:
+    """Our process stops: the run waits for another, and the try counts for nothing (R7)."""
+    move_runs(
+        session,
+        [run.id],
+        RUNNING,
+        QUEUED,
+        where=OUR_ATTEMPT,
+        given={"our_attempt": run.attempt},
+        attempt=run.attempt - 1,
+        not_before=now,
+        worker=None,
+    )
+
+
+def is_ours(session: Session, run: Begun, now: datetime) -> bool:
+    """Whether the run is still ours, and stays so until this transaction ends (X4)."""
+    given = {"our_attempt": run.attempt, "ended": now}
+    held = count_moved(session, [run.id], RUNNING, RUNNING, where=STILL_OURS, given=given)
+    return held == 1
+
+
+def end(
+    session: Session,
+    run: Begun,
+    to: RunStatus,
+    now: datetime,
+    *,
+    result: dict[str, Any] | None,
+    reason: str | None,
+    error: Exception | None,
+    **counters: int,
+) -> None:
+    """A run of a recurring schedule ends. Raises `LostRun` if it is not ours any more."""
+    said: dict[str, Any] = {
+        "error": said_by(error) if error else None,
+        "error_type": storable(type(error).__name__, 200) if error else None,
+        "traceback": traceback_of(error) if error else None,
+    }
+    shown = _shown(result)
+    moved = count_moved(
+        session,
+        [run.id],
+        RUNNING,
+        to,
+        where=STILL_OURS,
+        given={"our_attempt": run.attempt, "ended": now},
+        finished_at=now,
+        duration_ms=_milliseconds(now - run.started_at),
+        not_before=None,
+        reason=storable(reason, 100) if reason else None,
+        result=json.loads(shown) if shown else None,
+        **said,
+        **counters,
+    )
+    if moved != 1:
+        raise LostRun
+
+
 # --- what the schedule remembers -----------------------------------------------------------------
 
 

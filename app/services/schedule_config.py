@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from flask_babel import gettext as _
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from app.models.schedule import ScheduleType
 from app.services.local_time import zone_names
 from app.services.schedule_errors import InvalidScheduleException
 from app.services.schedule_faults import Keys, checked, reason, sentence
@@ -33,18 +33,6 @@ from app.services.schedule_keys import (
 )
 
 UTC_ZONE = ZoneInfo("UTC")
-
-
-class ScheduleType(StrEnum):
-    """How a schedule knows its time (D2)."""
-
-    EVENT = "event"
-    CRON = "cron"
-    INTERVAL = "interval"
-    ONE_TIME = "one_time"
-    DAILY = "daily"
-    WEEKLY = "weekly"
-    CHAINED = "chained"
 
 
 MODELS: dict[ScheduleType, Any] = {

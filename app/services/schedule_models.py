@@ -26,7 +26,8 @@ from pydantic import (
 )
 
 from app.models.automation import RunStatus
-from app.services.schedule_config import ScheduleType, Zone, read_keys
+from app.models.schedule import ScheduleType
+from app.services.schedule_config import Zone, read_keys
 from app.services.schedule_faults import Keys, checked, reason, refused_by
 from app.services.schedule_options import read_context
 

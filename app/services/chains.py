@@ -1,0 +1,115 @@
+"""What the end of a run means for its schedule, and for those that follow it (schedules R8, X5)."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models.automation import (
+    AutomationRun,
+    AutomationSchedule,
+    RunStatus,
+    RunTrigger,
+    StoppedBecause,
+)
+from app.models.rules import rules_of
+from app.models.text import named
+from app.services import aaa, recurring
+
+log = logging.getLogger("app.services.chains")
+
+FAILED = (RunStatus.FAILED, RunStatus.TIMEOUT)
+
+
+def lock(session: Session, schedule_id: int) -> None:
+    """Whoever ends a run locks its schedule first, then the run."""
+    session.execute(
+        sa.select(AutomationSchedule.id)
+        .where(AutomationSchedule.id == schedule_id)
+        .with_for_update(key_share=True)
+    )
+
+
+def ended(
+    session: Session,
+    execution_id: str,
+    status: RunStatus,
+    now: datetime,
+    *,
+    error: Exception | None = None,
+) -> None:
+    """The schedule remembers the run; after too many failures it stops; its chain goes on.
+
+    A run skipped by its task is neither a failure nor a success to be followed.
+    """
+    r = AutomationRun
+    fresh = {"populate_existing": True}
+    run = session.scalars(sa.select(r).where(r.execution_id == execution_id),
+                          execution_options=fresh).one()  # fmt: skip
+    schedule = session.get_one(AutomationSchedule, run.schedule_id, populate_existing=True)
+    failed = status in FAILED
+    schedule.last_execution_at = run.started_at
+    schedule.last_execution_id = run.execution_id
+    schedule.last_run_status = status
+    if failed:
+        schedule.last_run_error = named(error, 500) if error else run.error or str(status)
+        schedule.consecutive_failures += 1
+    elif status is RunStatus.SUCCESS:
+        schedule.last_run_error, schedule.consecutive_failures = None, 0
+    if failed:
+        _stop_if_hopeless(session, schedule)
+    if failed or status is RunStatus.SUCCESS:
+        _follow(session, schedule, run, status, now)
+
+
+def _stop_if_hopeless(session: Session, schedule: AutomationSchedule) -> None:
+    most = rules_of(session).schedule_auto_pause_failures
+    if most and schedule.consecutive_failures >= most and schedule.active:
+        schedule.active, schedule.next_execution_at = False, None
+        schedule.stopped_because = StoppedBecause.FAILED
+        session.flush()  # the alarm is dropped by a statement
+        recurring.drop_alarm(session, schedule)
+        log.warning(
+            "schedule stopped after failures in a row: schedule=%s count=%s",
+            schedule.schedule_id,
+            schedule.consecutive_failures,
+        )
+
+
+def _follow(
+    session: Session,
+    schedule: AutomationSchedule,
+    run: AutomationRun,
+    status: RunStatus,
+    now: datetime,
+) -> None:
+    """Begin the schedule that this one's end starts; a dry run is followed by a dry run."""
+    good = status is RunStatus.SUCCESS
+    target_id = schedule.on_success_schedule_id if good else schedule.on_failure_schedule_id
+    if target_id is None:
+        return
+    target = session.get_one(AutomationSchedule, target_id, populate_existing=True)
+    works = target.switched_on and target.automation_class is not None
+    if not works or recurring.limit_reached(target):
+        log.info("chain ends: schedule=%s is off", target.schedule_id)
+        return
+    parent = {
+        "schedule_id": schedule.schedule_id,
+        "execution_id": run.execution_id,
+        "status": status,
+        "result": run.result,
+    }
+    cause = recurring.Cause(
+        RunTrigger.CHAIN, parent=run.execution_id, dry_run=run.dry_run or None, told=parent
+    )
+    begun = recurring.queue(session, target, f"chain:{run.execution_id}", now, now, cause)
+    if begun is None:
+        return
+    target.execution_count += 1
+    aaa.triggered(target, begun)
+    if recurring.limit_reached(target):
+        recurring.complete(session, target)
+        aaa.limit_reached(target)

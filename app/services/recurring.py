@@ -1,0 +1,209 @@
+"""What follows from a recurring schedule's row: its alarm, its runs, its end (schedules 1, C2).
+
+The row's `next_execution_at` is the truth. The alarm is a job named after the schedule's uuid; each
+queued run has a job of its own, named after its execution id. Losing all of them loses nothing:
+`jobs_of` says which there should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models.automation import (
+    AutomationRun,
+    AutomationSchedule,
+    RunStatus,
+    RunTrigger,
+    ScheduleType,
+    StoppedBecause,
+)
+from app.models.bulk import upsert_many
+from app.models.job import Job
+from app.models.practice import Practice
+from app.models.rules import rules_of
+from app.models.types import new_uuid
+from app.services import plan, recurrence, runs
+from app.services.occurrence import Occurrence, name_of
+from app.services.recurrence import Recurrence
+
+WITHOUT_TIME = (ScheduleType.EVENT, ScheduleType.CHAINED)  # of their own
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a run begins: its time, a person, another run; and what it is told (schedules D3, P4)."""
+
+    trigger: RunTrigger = RunTrigger.SCHEDULE
+    by: str | None = None
+    dry_run: bool | None = None  # null: as the schedule says
+    parent: str | None = None
+    retry_of: str | None = None
+    missed: int = 0  # earlier occurrences that it stands for
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+
+def recurrence_of(session: Session, schedule: AutomationSchedule) -> Recurrence:
+    """When the schedule runs; without a zone of its own in its practice's, else in UTC."""
+    return Recurrence(
+        schedule.schedule_type,
+        schedule.schedule_config or {},
+        schedule.timezone or _zone_of_practice(session, schedule),
+        schedule.anchor_at or schedule.created_at,
+        schedule.start_at,
+        schedule.end_at,
+    )
+
+
+def _zone_of_practice(session: Session, schedule: AutomationSchedule) -> str:
+    if schedule.practice_id is None:
+        return "UTC"
+    practice = session.get_one(Practice, schedule.practice_id)
+    return ZoneInfo(practice.timezone).key
+
+
+def next_of(session: Session, schedule: AutomationSchedule, after: datetime) -> datetime | None:
+    """Its first occurrence later than `after`; None: there is none, or it has no time of its own.
+
+    What an earlier version left in the row and makes no sense raises `InvalidScheduleException`.
+    """
+    if schedule.schedule_type in WITHOUT_TIME:
+        return None
+    return recurrence.next_after(recurrence_of(session, schedule), after)
+
+
+# --- the alarm -----------------------------------------------------------------------------------
+
+
+def set_alarm(session: Session, schedule: AutomationSchedule) -> None:
+    """The schedule's job, due at its next occurrence; none if it has none."""
+    if schedule.next_execution_at is None or schedule.automation_class is None:
+        drop_alarm(session, schedule)
+        return
+    at = schedule.next_execution_at
+    upsert_many(session, Job, [_alarm(session, schedule, schedule.schedule_id, at)], key="id")
+
+
+def drop_alarm(session: Session, schedule: AutomationSchedule) -> None:
+    """Take its job away: it waits for no occurrence."""
+    _drop(session, schedule, schedule.schedule_id)
+
+
+def drop_job_of_run(session: Session, run: AutomationRun) -> None:
+    """Take the job of a queued run away: it ended, or never begins."""
+    _drop(session, run.schedule, run.execution_id)
+
+
+def _drop(session: Session, schedule: AutomationSchedule, item: str) -> None:
+    id_ = plan.job_id(schedule.name, item, rules_of(session).environment)
+    session.execute(
+        sa.delete(Job).where(Job.id == id_).execution_options(synchronize_session=False)
+    )
+
+
+def _alarm(
+    session: Session, schedule: AutomationSchedule, item: str, due: datetime
+) -> dict[str, Any]:
+    assert schedule.automation_class is not None  # noqa: S101  nobody plans without
+    class_name, environment = schedule.automation_class.class_name, rules_of(session).environment
+    return plan.alarm(schedule.name, class_name, item, environment, due)
+
+
+def jobs_of(session: Session, schedule: AutomationSchedule) -> dict[str, Occurrence]:
+    """The jobs there should be: item -> what it stands for (C5).
+
+    A next occurrence that has passed is kept, so that its lateness is judged and not forgotten.
+    """
+    wanted: dict[str, Occurrence] = {}
+    at = schedule.next_execution_at
+    if at is not None and schedule.switched_on:
+        wanted[schedule.schedule_id] = Occurrence(schedule.schedule_id, at, at)
+    r = AutomationRun
+    waiting = sa.select(r.execution_id, r.not_before, r.due_at).where(
+        r.schedule_id == schedule.id, r.status == RunStatus.QUEUED
+    )
+    for execution_id, not_before, due_at in session.execute(waiting):
+        at = not_before or due_at
+        if at is not None:
+            wanted[execution_id] = Occurrence(execution_id, at, at)
+    return wanted
+
+
+# --- its runs ------------------------------------------------------------------------------------
+
+
+def queue(
+    session: Session,
+    schedule: AutomationSchedule,
+    occurrence: str,
+    due: datetime,
+    now: datetime,
+    cause: Cause = Cause(),
+) -> str | None:
+    """A run that waits for its turn, with its job, due now; its execution id.
+
+    None: the ledger knows this occurrence, so it is done or under way.
+    """
+    execution_id = runs.queue(
+        session,
+        {
+            "execution_id": new_uuid(),
+            "schedule_id": schedule.id,
+            "item": schedule.schedule_id,
+            "occurrence": occurrence,
+            "due_at": due,
+            "not_before": now,
+            "trigger": cause.trigger,
+            "triggered_by": cause.by,
+            "parent_execution_id": cause.parent,
+            "retry_of": cause.retry_of,
+            "missed_count": cause.missed,
+            "dry_run": schedule.dry_run if cause.dry_run is None else cause.dry_run,
+            "config_snapshot": {
+                "task_config": dict(schedule.task_config or {}),
+                "context_data": dict(schedule.context_data or {}),
+                **({"parent": dict(cause.told)} if cause.told else {}),
+            },
+        },
+    )
+    if execution_id is not None:
+        upsert_many(session, Job, [_alarm(session, schedule, execution_id, now)], key="id")
+        schedule.last_execution_id = execution_id
+    return execution_id
+
+
+def note(
+    session: Session,
+    schedule: AutomationSchedule,
+    status: RunStatus,
+    reason: str,
+    newest: datetime,
+    count: int,
+    now: datetime,
+) -> None:
+    """One row for `count` occurrences that do not run, named after the newest (C2.5, C2.6)."""
+    one = runs.Wanted(schedule.id, schedule.schedule_id, name_of(newest), newest)
+    runs.note_times(session, one, status, now, reason, count)
+
+
+# --- its end -------------------------------------------------------------------------------------
+
+
+def limit_reached(schedule: AutomationSchedule) -> bool:
+    """Whether it has begun as often as it may (G6)."""
+    most = schedule.max_executions
+    return most is not None and schedule.execution_count >= most
+
+
+def complete(session: Session, schedule: AutomationSchedule) -> None:
+    """Nothing more is to come: inactive at once, `completed` (C2.8)."""
+    schedule.active, schedule.next_execution_at = False, None
+    schedule.stopped_because = StoppedBecause.COMPLETED
+    session.flush()  # the alarm's row is dropped by a statement
+    drop_alarm(session, schedule)
