@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
-from app.models.bulk import send
+from app.models.bulk import composed, send
 from app.models.enrolment import OPEN, TAKING, WAITLIST, TrainingEnroll
 from app.models.enrolment_history import EnrolmentHistory
 from app.models.person import PersonStatus, Student
@@ -86,7 +85,7 @@ def standing(session: Session, training: Training, now: datetime) -> Standing:
     return Standing(training, rules_of(session), now, *row)
 
 
-@cache  # composing a statement costs more than running it: the hot ones are composed once
+@composed
 def _counts() -> sa.Select[Any]:
     e, of = TrainingEnroll, sa.bindparam("training", type_=sa.Integer)
     planned = sa.and_(e.status == WAITLIST, e.invite_planned_at.is_not(None))

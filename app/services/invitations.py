@@ -9,14 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
-from app.models.bulk import among, send
+from app.models.bulk import among, composed, send
 from app.models.enrolment import EXPIRED, INVITED, WAITLIST, TrainingEnroll
 from app.models.queue import Standing, clock, obstacle, waiting
 from app.models.rules import Rules
@@ -105,7 +104,7 @@ def _passed_over(session: Session, stand: Standing, places: list[Place]) -> list
     return passed
 
 
-@cache
+@composed
 def _waiting_before(rules: Rules) -> sa.Select[Any]:
     e, code = TrainingEnroll, obstacle(rules).label("code")
     of, last = (sa.bindparam(name, type_=sa.Integer) for name in ("training", "last"))

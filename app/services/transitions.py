@@ -16,7 +16,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.util import identity_key
 
 from app.models.automation import AutomationRun, RunStatus
-from app.models.bulk import among, send
+from app.models.bulk import among, send, written_out
 from app.models.enrolment import (
     DECLINED,
     DEROLLED,
@@ -253,8 +253,8 @@ def _compose(
         .values(status=to, **new, **dict(made))
     )
     if how_many == "count":
-        return guarded
+        return written_out(guarded)
     if many:
         returned = PLACE if model is TrainingEnroll else (model.id, model.attempt)
-        return guarded.returning(*returned)
-    return guarded.returning(*columns)
+        return written_out(guarded.returning(*returned))
+    return written_out(guarded.returning(*columns))
