@@ -37,6 +37,7 @@ class Standing:
     waiting: int  # rows in the line, eligible or not
     starts_at: datetime | None
     practice_cutoff: timedelta | None
+    first_position: int | None = None  # of who waits, eligible or not, where it was asked
 
     @property
     def free(self) -> int:
@@ -96,6 +97,7 @@ def _counts() -> sa.Select[Any]:
         sa.func.count().filter(e.status == WAITLIST),
         starts_at(of),
         cutoff.scalar_subquery(),
+        sa.func.min(e.queue_position).filter(e.status == WAITLIST),
     ).where(e.training_id == of, e.status.in_(OPEN))
 
 

@@ -95,6 +95,8 @@ def make(
 def _passed_over(session: Session, stand: Standing, places: list[Place]) -> list[dict[str, Any]]:
     """Who stood before the last one invited, with the code why they weren't: "why not me?"."""
     last = max((place.queue_position or 0 for place in places), default=0)
+    if last == stand.first_position:
+        return []
     asked = clock(stand.rules, stand.now) | {"training": stand.training.id, "last": last}
     rows = send(session, _waiting_before(stand.rules), asked)
     passed = [{"enrolment": uuid, "position": at, "code": why} for uuid, at, why in rows]
