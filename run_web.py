@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import socket
@@ -17,6 +16,7 @@ from app.automation.registry import BadAutomationModule
 from app.extensions import db
 from app.models.engine import BadDatabaseUrl
 from app.ops.exits import explained
+from app.ops.memory import settle
 from app.ops.migrating import require_migrated
 from config import (
     BadSettings,
@@ -61,7 +61,7 @@ def main() -> None:
             threads=settings.web_threads,
         )
     else:
-        _gunicorn(settings)
+        _gunicorn(application, settings)
 
 
 def _require_tables(application: Flask) -> None:
@@ -89,7 +89,14 @@ def _require_port(settings: Settings) -> None:
             _refuse([f"Cannot listen on {where} ({why}): {cure}."], CONFLICT)
 
 
-def _gunicorn(settings: Settings) -> None:
+def _compose_pages(application: Flask) -> None:
+    """Before there are workers: else each composes them anew while the first people wait."""
+    for name in application.jinja_env.list_templates():
+        if name.startswith(("frame/", "invitations/")):
+            application.jinja_env.get_template(name)
+
+
+def _gunicorn(application: Flask, settings: Settings) -> None:
     from gunicorn.app.base import BaseApplication
 
     class Server(BaseApplication):  # type: ignore[misc]
@@ -104,10 +111,10 @@ def _gunicorn(settings: Settings) -> None:
                 self.cfg.set(name, value)
 
         def load(self) -> Any:
-            return create_app()  # in each worker: connections are not shared across a fork
+            return application  # `_require_tables` left no connection open: none is shared
 
-    gc.collect()
-    gc.freeze()  # what is loaded by now stays shared: no collection of a worker touches it
+    _compose_pages(application)
+    settle()  # what is loaded by now stays shared: no collection of a worker touches it
     Server().run()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from flask_limiter import Limiter
@@ -82,6 +83,7 @@ class Memory(Storage):
 
 
 limiter = Limiter(get_remote_address)
+_parsed = cache(parse)  # the few there are stand in our code
 
 
 def count(limit: str, *whose: str) -> Callable[[], None]:
@@ -93,7 +95,7 @@ def count(limit: str, *whose: str) -> Callable[[], None]:
     """
     if not limiter.enabled:
         return lambda: None
-    item, counter = parse(limit), limiter.limiter
+    item, counter = _parsed(limit), limiter.limiter
     if not counter.hit(item, *whose):
         until = counter.get_window_stats(item, *whose).reset_time
         raise TooManyRequests(retry_after=max(int(until - time.time()), 1))

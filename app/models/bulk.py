@@ -5,8 +5,9 @@ copied inside the database, not carried through Python.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Table
@@ -14,8 +15,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.functions import GenericFunction
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 CHUNK = 1000
@@ -34,6 +37,44 @@ def send(session: Session, statement: Any, what: dict[str, Any] | Sequence[dict[
     """
     session.flush()  # it may read what an object still keeps to itself
     return session.connection().execute(statement, what)
+
+
+def composed(make: Callable[P, T]) -> Callable[P, T]:
+    """`make`, called once for the same arguments: composing a statement costs more than running it.
+
+    Its constants stand in its text: else each is bound anew whenever the statement runs, and each
+    list of them written anew. Only for constants of ours, never for what somebody typed.
+    """
+    once: Any = cache(wraps(make)(lambda *args, **named: written_out(make(*args, **named))))
+    known: Callable[P, T] = once
+    return known
+
+
+def written_out(statement: T) -> T:
+    """The statement with the texts and whole numbers it was composed with in its own text."""
+    element: Any = statement
+    written: T = visitors.replacement_traverse(element, {}, _in_words)
+    return written
+
+
+def _in_words(element: Any, **_: Any) -> Any:
+    """A constant as it is written in SQL; None for whatever stays as it is."""
+    if not isinstance(element, sa.BindParameter) or element.required or element.value is None:
+        return None
+    values = list(element.value) if element.expanding else [element.value]
+    words = [_word(value, element.type) for value in values]
+    if not words or None in words:
+        return None
+    text = ", ".join(str(word) for word in words)
+    return sa.literal_column(f"({text})" if element.expanding else text, element.type)
+
+
+def _word(value: Any, kind: sa.types.TypeEngine[Any]) -> str | None:
+    if isinstance(kind, sa.String) and isinstance(value, str):
+        return "'" + str(value).replace("'", "''") + "'"
+    if isinstance(kind, sa.Integer) and type(value) is int:
+        return str(value)
+    return None
 
 
 def given(name: str) -> sa.BindParameter[Any]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
-from app.models.bulk import send
+from app.models.bulk import composed, send
 from app.models.enrolment import OPEN, TAKING, WAITLIST, TrainingEnroll
 from app.models.enrolment_history import EnrolmentHistory
 from app.models.person import PersonStatus, Student
@@ -38,6 +37,7 @@ class Standing:
     waiting: int  # rows in the line, eligible or not
     starts_at: datetime | None
     practice_cutoff: timedelta | None
+    first_position: int | None = None  # of who waits, eligible or not, where it was asked
 
     @property
     def free(self) -> int:
@@ -86,7 +86,7 @@ def standing(session: Session, training: Training, now: datetime) -> Standing:
     return Standing(training, rules_of(session), now, *row)
 
 
-@cache  # composing a statement costs more than running it: the hot ones are composed once
+@composed
 def _counts() -> sa.Select[Any]:
     e, of = TrainingEnroll, sa.bindparam("training", type_=sa.Integer)
     planned = sa.and_(e.status == WAITLIST, e.invite_planned_at.is_not(None))
@@ -97,6 +97,7 @@ def _counts() -> sa.Select[Any]:
         sa.func.count().filter(e.status == WAITLIST),
         starts_at(of),
         cutoff.scalar_subquery(),
+        sa.func.min(e.queue_position).filter(e.status == WAITLIST),
     ).where(e.training_id == of, e.status.in_(OPEN))
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.models.bulk import composed, send
 from app.models.enrolment import (
     DECLINED,
     DEROLLED,
@@ -35,7 +36,7 @@ from app.models.user import User, UserSettings
 from app.services import enrolments, history, links, students, waitlist
 from app.services.actors import LINK, SYSTEM
 from app.services.locks import locked
-from app.services.transitions import reread
+from app.services.transitions import known, reread
 from app.services.waitlist import Answer
 
 
@@ -155,13 +156,13 @@ def look(session: Session, token: str, page: str, now: datetime) -> Seen | None:
     What does not verify costs one statement, whatever is wrong with it.
     """
     asked = links.asked_for(token, page, now)
-    found = session.execute(_facts(), asked).one_or_none()
+    found = send(session, _facts(), asked).one_or_none()
     if found is None:
         return None
     facts = Facts(*found)
     line = _line(session, facts)
     state, why = state_of(facts, line, now)
-    days = [Day(*row) for row in session.execute(_days(), {"training": facts.training_id})]
+    days = [Day(*row) for row in send(session, _days(), {"training": facts.training_id})]
     return Seen(facts, state, why, _legal(facts, state, now), days, line, now)
 
 
@@ -233,7 +234,7 @@ def _legal(facts: Facts, state: State, now: datetime) -> tuple[str, ...]:
     return ("re-enable",) if ended and _closed(facts, now) is None else ()
 
 
-@cache
+@composed
 def _facts() -> Any:
     link, e, t, p = LinkToken, TrainingEnroll, Training, Practice
     return (
@@ -276,10 +277,10 @@ def _line(session: Session, facts: Facts) -> Line:
     if facts.status in (INVITED, ENROLLED, DEROLLED):
         return Line()
     which = {"enrolment": facts.enrolment_id, "training": facts.training_id}
-    return Line(*session.execute(_in_line(), which | {"number": facts.asked}).one())
+    return Line(*send(session, _in_line(), which | {"number": facts.asked}).one())
 
 
-@cache
+@composed
 def _in_line() -> Any:
     e, h, own = TrainingEnroll, EnrolmentHistory, sa.orm.aliased(TrainingEnroll)
     this, of = (sa.bindparam(name, type_=sa.Integer) for name in ("enrolment", "training"))
@@ -299,7 +300,7 @@ def _in_line() -> Any:
     ).where(e.training_id == of, e.status == WAITLIST)
 
 
-@cache
+@composed
 def _days() -> Any:
     d = TrainingEvent
     where = (sa.func.coalesce(Location.name, ""), sa.func.coalesce(Location.address, ""))
@@ -332,19 +333,22 @@ class Held(NamedTuple):
 
 def held(session: Session, token: str, page: str, now: datetime) -> Held | None:
     """The row that a genuine link is about, for whoever acts; None as in `look`."""
-    found = session.execute(_held(), links.asked_for(token, page, now)).one_or_none()
-    return Held(*found) if found else None
+    found = send(session, _held(), links.asked_for(token, page, now)).one_or_none()
+    if found is None:
+        return None
+    id_, training_id, *link = found
+    return Held(known(session, id_, training_id), *link)
 
 
 @cache
 def _held() -> Any:
-    link = LinkToken
+    e, link = TrainingEnroll, LinkToken
     return (
-        sa.select(TrainingEnroll, link.digest, link.purpose, link.invite_no)
-        .join(link, link.enrolment_id == TrainingEnroll.id)
+        sa.select(e.id, e.training_id, link.digest, link.purpose, link.invite_no)
+        .select_from(link)
         .join(User, User.id == link.user_id)
+        .join(e, e.id == link.enrolment_id)
         .where(links.is_genuine())
-        .execution_options(populate_existing=True)
     )
 
 
@@ -441,7 +445,7 @@ def stop_reminders(session: Session, who: Reader) -> None:
     students.want_reminders(session, who.user_id, False)
 
 
-@cache
+@composed
 def _reader() -> Any:
     link, e = LinkToken, TrainingEnroll
     wants = sa.func.coalesce(UserSettings.msg_reminders, sa.true())

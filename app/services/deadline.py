@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +16,7 @@ from app.models.automation import (
     BeforeAfterEnum,
     EventsEnum,
 )
+from app.models.bulk import composed
 from app.models.queue import Standing
 from app.models.training import Training, schedule_types
 from app.services.intervals import parse_interval
@@ -58,7 +58,7 @@ def governing_schedule(session: Session, training: Training) -> AutomationSchedu
     return found
 
 
-@cache
+@composed
 def _governing() -> sa.Select[Any]:
     s, typed = AutomationSchedule, schedule_types.c
     types_of = sa.select(typed.schedule_id).where(typed.schedule_id == s.id)

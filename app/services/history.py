@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models.bulk import among, dialect_of, given, insert_many, insert_selected, send
+from app.models.bulk import among, composed, dialect_of, given, insert_many, insert_selected, send
 from app.models.enrolment import EnrolmentStatus, TrainingEnroll
 from app.models.enrolment_history import EnrolmentHistory
 from app.models.training import Training
@@ -58,36 +57,58 @@ def record_many(
         raise IllegalMove(f"{event!r} does not lead from {from_} to {to}")
     if not places:
         return 0
-    first = _numbers(session, places[0].training_id, len(places))
-    whole = (data or {}) | data_of_first if data_of_first else data
-    send(
-        session,
-        _rows(dialect_of(session)),
-        {
-            "ids": [place.id for place in places],
-            "before": first - 1,
-            "at": now,
-            "actor": actor.name,
-            "event": event,
-            "from": from_,
-            "to": to,
-            "reason": reason,
-            "note": note,
-            "first": places[0].id,
-            "whole": whole,
-            "data": data,
-        },
-    )
+    written = {
+        "ids": [place.id for place in places],
+        "at": now,
+        "actor": actor.name,
+        "event": event,
+        "from": from_,
+        "to": to,
+        "reason": reason,
+        "note": note,
+        "first": places[0].id,
+        "whole": (data or {}) | data_of_first if data_of_first else data,
+        "data": data,
+    }
+    return _write(session, places[0].training_id, len(places), written)
+
+
+def _write(session: Session, training_id: int, count: int, written: dict[str, Any]) -> int:
+    """Number the rows and write them: one statement where a statement can do both."""
+    dialect = dialect_of(session)
+    if dialect == "postgresql":
+        numbered = written | {"training": training_id, "count": count}
+        given_out: int = min(send(session, _numbered_rows(), numbered).scalars())
+        return given_out
+    first = _numbers(session, training_id, count)
+    send(session, _rows(dialect), written | {"before": first - 1})
     return first
 
 
-@cache
+@composed
 def _rows(dialect: str) -> Any:
+    these = sa.select(TrainingEnroll).where(among(TrainingEnroll.id, "ids"))
+    before = sa.bindparam("before", type_=sa.Integer)
+    return insert_selected(dialect, EnrolmentHistory, _columns(before), these)
+
+
+@composed
+def _numbered_rows() -> Any:
+    given_out = _next_numbers().cte("given_out")
+    these = sa.select(TrainingEnroll).where(among(TrainingEnroll.id, "ids"))
+    before = given_out.c.history_seq - sa.bindparam("count", type_=sa.Integer)
+    rows = these.join(given_out, sa.true())
+    statement = insert_selected("postgresql", EnrolmentHistory, _columns(before), rows)
+    return statement.returning(EnrolmentHistory.seq)
+
+
+def _columns(before: sa.ColumnElement[int]) -> dict[str, Any]:
+    """A row of the history for each enrolment, numbered from `before` on."""
     e, to_json = TrainingEnroll, EnrolmentHistory.data.type
     in_line = sa.func.row_number().over(order_by=(sa.func.coalesce(e.queue_position, 0), e.id))
-    columns = {
+    return {
         "training_id": e.training_id,
-        "seq": sa.cast(in_line, sa.Integer) + sa.bindparam("before", type_=sa.Integer),
+        "seq": sa.cast(in_line, sa.Integer) + before,
         "enrolment_id": e.id,
         "student_id": e.student_id,
         "at": given("at"),
@@ -107,8 +128,6 @@ def _rows(dialect: str) -> Any:
             else_=sa.bindparam("data", type_=to_json),
         ),
     }
-    these = sa.select(e).where(among(e.id, "ids"))
-    return insert_selected(dialect, EnrolmentHistory, columns, these)
 
 
 def note(
@@ -157,7 +176,7 @@ def _numbers(session: Session, training_id: int, count: int) -> int:
     return last - count + 1
 
 
-@cache
+@composed
 def _next_numbers() -> Any:
     table = Training.__table__
     seq = table.c.history_seq + sa.bindparam("count", type_=sa.Integer)

@@ -9,14 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
-from app.models.bulk import among, send
+from app.models.bulk import among, composed, send
 from app.models.enrolment import EXPIRED, INVITED, WAITLIST, TrainingEnroll
 from app.models.queue import Standing, clock, obstacle, waiting
 from app.models.rules import Rules
@@ -96,6 +95,8 @@ def make(
 def _passed_over(session: Session, stand: Standing, places: list[Place]) -> list[dict[str, Any]]:
     """Who stood before the last one invited, with the code why they weren't: "why not me?"."""
     last = max((place.queue_position or 0 for place in places), default=0)
+    if last == stand.first_position:
+        return []
     asked = clock(stand.rules, stand.now) | {"training": stand.training.id, "last": last}
     rows = send(session, _waiting_before(stand.rules), asked)
     passed = [{"enrolment": uuid, "position": at, "code": why} for uuid, at, why in rows]
@@ -105,7 +106,7 @@ def _passed_over(session: Session, stand: Standing, places: list[Place]) -> list
     return passed
 
 
-@cache
+@composed
 def _waiting_before(rules: Rules) -> sa.Select[Any]:
     e, code = TrainingEnroll, obstacle(rules).label("code")
     of, last = (sa.bindparam(name, type_=sa.Integer) for name in ("training", "last"))

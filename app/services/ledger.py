@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from functools import cache
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
-from app.models.bulk import send
+from app.models.bulk import composed, send
 from app.models.enrolment import INVITED, TAKING, WAITLIST, TrainingEnroll
 from app.models.training import Training
 
@@ -34,7 +33,7 @@ def settle(session: Session, training: Training, *, takes_spot: bool) -> None:
     set_committed_value(training, "overbooked_by", found.overbooked_by)
 
 
-@cache
+@composed
 def _recount(takes_spot: bool) -> sa.Update:
     t, e = Training.__table__.c, TrainingEnroll
     taken = (
@@ -70,7 +69,7 @@ def next_position(session: Session, training_id: int) -> int:
     return position
 
 
-@cache
+@composed
 def _next_position() -> sa.Update:
     t, e = Training.__table__.c, TrainingEnroll
     highest = (

@@ -15,7 +15,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models.bulk import among, dialect_of, given, insert_rows, random_uuid, selected, send
+from app.models.bulk import (
+    among,
+    composed,
+    dialect_of,
+    given,
+    insert_rows,
+    random_uuid,
+    selected,
+    send,
+)
 from app.models.enrolment import ENROLLED, TrainingEnroll
 from app.models.outbox import Outbox, OutboxState
 from app.models.person import PersonStatus, Student, Trainer
@@ -226,7 +235,7 @@ def _tell_all(
     session.execute(_to_trainers_once(dialect_of(session)), what)
 
 
-@cache
+@composed
 def _to_people(dialect: str, students: bool, trainers: bool, office: bool = False) -> Any:
     """The statement that promises a letter about some enrolments to all whom it concerns."""
     e, these = _given_enrolments(dialect)

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.models.bulk import CHUNK, chunks, dialect_of
+from app.models.bulk import CHUNK, among, chunks, dialect_of
 from app.models.link import LinkToken
 from app.models.types import UtcDateTime
 from app.models.user import User
@@ -166,7 +166,7 @@ def is_genuine() -> sa.ColumnElement[bool]:
     """Of a token joined with its reader: known, for this purpose, not too old, nobody erased."""
     return sa.and_(
         LinkToken.digest == sa.bindparam("digest", type_=sa.String),
-        LinkToken.purpose.in_(sa.bindparam("purposes", type_=sa.String, expanding=True)),
+        among(LinkToken.purpose, "purposes"),
         LinkToken.created_at > sa.bindparam("since", type_=UtcDateTime()),
         User.erased_at.is_(None),
     )

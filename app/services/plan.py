@@ -10,7 +10,6 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,7 +23,16 @@ from app.models.automation import (
     BeforeAfterEnum,
     EventsEnum,
 )
-from app.models.bulk import among, dialect_of, given, send, upsert_many, upsert_selected, utf8
+from app.models.bulk import (
+    among,
+    composed,
+    dialect_of,
+    given,
+    send,
+    upsert_many,
+    upsert_selected,
+    utf8,
+)
 from app.models.enrolment import TrainingEnroll
 from app.models.job import Job
 from app.models.rules import Environment, rules_of
@@ -89,7 +97,7 @@ def expiry_jobs(
     send(session, _expiry_alarms(dialect_of(session), environment), alarm | due)
 
 
-@cache
+@composed
 def _expiry_alarms(dialect: str, environment: Environment) -> Any:
     e = TrainingEnroll
     name, before, after = (sa.bindparam(b, type_=sa.String) for b in ("name", "before", "after"))
@@ -108,7 +116,7 @@ def drop_expiry(session: Session, enrolment_ids: Sequence[int]) -> None:
         send(session, _no_expiry_alarms(rules_of(session).environment), gone)
 
 
-@cache
+@composed
 def _no_expiry_alarms(environment: Environment) -> Any:
     e, s, job = TrainingEnroll, AutomationSchedule, Job.__table__
     ids = (

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, true
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute, Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.util import identity_key
 
 from app.models.automation import AutomationRun, RunStatus
-from app.models.bulk import among, send
+from app.models.bulk import among, send, written_out
 from app.models.enrolment import (
     DECLINED,
     DEROLLED,
@@ -109,6 +109,18 @@ ONE_MORE_MISSED = TrainingEnroll.missed_invites + 1
 def place_of(enrolment: TrainingEnroll) -> Place:
     """The enrolment as a `Place`."""
     return Place(*(getattr(enrolment, name) for name in Place._fields))
+
+
+def known(session: Session, id_: int, training_id: int) -> TrainingEnroll:
+    """An enrolment of which this is all that was read: `move` and `reread` tell the rest."""
+    row = session.identity_map.get(identity_key(TrainingEnroll, id_))
+    if row is not None:
+        session.expire(row)  # loaded before, maybe long ago
+        return row
+    row = TrainingEnroll(id=id_, training_id=training_id)
+    make_transient_to_detached(row)
+    session.add(row)
+    return row
 
 
 def reread(session: Session, enrolment: TrainingEnroll) -> None:
@@ -253,8 +265,8 @@ def _compose(
         .values(status=to, **new, **dict(made))
     )
     if how_many == "count":
-        return guarded
+        return written_out(guarded)
     if many:
         returned = PLACE if model is TrainingEnroll else (model.id, model.attempt)
-        return guarded.returning(*returned)
-    return guarded.returning(*columns)
+        return written_out(guarded.returning(*returned))
+    return written_out(guarded.returning(*columns))

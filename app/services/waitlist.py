@@ -28,7 +28,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
 from app.models.automation import AutomationSchedule
-from app.models.bulk import among, send
+from app.models.bulk import among, composed, send
 from app.models.enrolment import (
     DECLINED,
     ENROLLED,
@@ -166,7 +166,7 @@ def require_reachable(session: Session, student_id: int) -> None:
         raise Unreachable
 
 
-@cache
+@composed
 def _can_be_told(rules: Rules) -> sa.Select[Any]:
     return (
         sa.select(reachable(rules))
@@ -227,7 +227,7 @@ def next_in_line(session: Session, stand: Standing, count: int) -> list[Place]:
     return [Place(*row) for row in send(session, _line(stand.rules), asked)]
 
 
-@cache
+@composed
 def _line(rules: Rules) -> sa.Select[Any]:
     of, count = (sa.bindparam(name, type_=sa.Integer) for name in ("training", "count"))
     return eligible(of, rules, *PLACE).limit(count)

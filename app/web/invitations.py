@@ -23,10 +23,11 @@ from flask import (
     url_for,
 )
 from flask_babel import lazy_gettext as _l
+from flask_limiter.util import get_remote_address
 from markupsafe import Markup
 
 from app.extensions import csrf, db, unit, utcnow
-from app.limits import limiter
+from app.limits import count
 from app.services import answers
 from app.services.answers import Day, Outcome, Reader, Seen, State, Why
 from app.services.letter_words import clock_time, date_of, instant, zone_name, zone_of
@@ -36,10 +37,8 @@ from app.web import whoami
 bp = Blueprint("invitations", __name__)
 csrf.exempt(bp)
 
-# Counted by address, never by token: a token has more than one spelling (reliability ML1).
-LINKS = limiter.shared_limit("30 per minute", scope="links")
-# One mail provider unsubscribes many people at once.
-UNSUBSCRIBE = limiter.limit("300 per minute")
+LINKS = "30 per minute"
+UNSUBSCRIBE = "300 per minute"  # one mail provider unsubscribes many people at once
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}  # RFC 8058
 ROOMS = ("/invitations/", "/waitlist/", "/unsubscribe/")
@@ -68,10 +67,17 @@ OPPOSITES = {
 }
 
 
+@bp.before_request
+def _count() -> None:
+    """By address, never by token: a token has more than one spelling (reliability ML1)."""
+    unsubscribes = request.endpoint == "invitations.unsubscribe"
+    limit, room = (UNSUBSCRIBE, "unsubscribe") if unsubscribes else (LINKS, "links")
+    count(limit, room, get_remote_address())
+
+
 @bp.route("/invitations/", methods=["GET", "POST"], defaults={"token": ""})
 @bp.route("/invitations/<token>", methods=["GET", "POST"], strict_slashes=False)
 @bp.route("/invitations/<path:token>", methods=["GET", "POST"])  # whatever was typed: no such link
-@LINKS
 def show(token: str) -> Response:
     """An invitation and what can be answered; a POST to this address answers nothing."""
     return _show("invitations", token)
@@ -80,7 +86,6 @@ def show(token: str) -> Response:
 @bp.route(
     "/invitations/<token>/<any('accept', 'decline', 're-enable'):act>", methods=["GET", "POST"]
 )
-@LINKS
 def answer(token: str, act: str) -> Response:
     """Accept or decline the place, or join again at the end."""
     return _act("invitations", token, act)
@@ -89,14 +94,12 @@ def answer(token: str, act: str) -> Response:
 @bp.route("/waitlist/", methods=["GET", "POST"], defaults={"token": ""})
 @bp.route("/waitlist/<token>", methods=["GET", "POST"], strict_slashes=False)
 @bp.route("/waitlist/<path:token>", methods=["GET", "POST"])
-@LINKS
 def show_waitlist(token: str) -> Response:
     """A place in the line, and what its letter offered to do with it."""
     return _show("waitlist", token)
 
 
 @bp.route("/waitlist/<token>/<any('leave', 'keep', 're-enable'):act>", methods=["GET", "POST"])
-@LINKS
 def answer_waitlist(token: str, act: str) -> Response:
     """Leave the waitlist, say that one still waits, or join again at the end."""
     return _act("waitlist", token, act)
@@ -105,7 +108,6 @@ def answer_waitlist(token: str, act: str) -> Response:
 @bp.route("/unsubscribe/", methods=["GET", "POST"], defaults={"token": ""})
 @bp.route("/unsubscribe/<token>", methods=["GET", "POST"], strict_slashes=False)
 @bp.route("/unsubscribe/<path:token>", methods=["GET", "POST"])
-@UNSUBSCRIBE
 def unsubscribe(token: str) -> Response:
     """No more reminders: GET asks, POST acts, from the page or from a mail program's button."""
     now = utcnow()

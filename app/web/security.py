@@ -246,6 +246,8 @@ def _end(_app: Flask, **_more: Any) -> None:
 def _ask_for_nobody() -> None:
     if whoami.for_anybody():
         whoami.nobody()
+    elif not session:
+        whoami.stranger()
 
 
 def _end_old_sessions() -> None:

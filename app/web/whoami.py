@@ -97,8 +97,13 @@ def for_anybody() -> bool:
 
 def nobody() -> None:
     """For the rest of this request it is a visitor of no practice: the database is not asked."""
-    g._login_user = current_app.login_manager.anonymous_user()  # type: ignore[attr-defined]
+    stranger()
     g.standing = Standing()
+
+
+def stranger() -> None:
+    """Whoever comes without a session is signed in nowhere: the libraries need not look."""
+    g._login_user = current_app.login_manager.anonymous_user()  # type: ignore[attr-defined]
 
 
 # --- roles ---------------------------------------------------------------------------------------

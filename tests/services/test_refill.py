@@ -179,6 +179,15 @@ def test_who_has_a_code_is_passed_over_with_it_and_comes_again_without(
     assert ben.queue_position == 1
 
 
+def test_where_the_first_in_line_is_taken_nobody_is_asked_who_was_passed_over(cast: Cast) -> None:
+    cast.line("Ben", "Cleo")
+    ada = cast.row("Ada")
+    with count_statements(cast.session) as sent:
+        cast.leave(ada)
+    assert cast.last_event("invited").data["passed_over"] == []
+    assert not [statement for statement in sent if "queue_position <" in statement]
+
+
 def _hinder(cast: Cast, ben: TrainingEnroll, code: str) -> None:
     if code == "inactive":
         students.deactivate(cast.session, cast.student("Ben"), cast.max, NOON)

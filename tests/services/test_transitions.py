@@ -18,6 +18,7 @@ from app.services.transitions import (
     EVENTS,
     IllegalMove,
     is_legal,
+    known,
     move,
     move_many,
     place_of,
@@ -267,6 +268,24 @@ def test_a_set_moves_only_those_still_there_in_the_order_asked(cast: Cast) -> No
 
 def test_a_set_of_nobody_moves_nobody(cast: Cast) -> None:
     assert move_many(cast.session, [], WAITLIST, INVITED) == []
+
+
+def test_a_row_known_by_its_ids_tells_the_rest_when_it_is_asked(cast: Cast) -> None:
+    (ben,) = cast.offer("Ben")
+    id_, training_id = ben.id, ben.training_id
+    cast.session.expunge(ben)
+    row = known(cast.session, id_, training_id)
+    assert (row.status, row.invite_no) == (INVITED, 1)
+    assert not cast.session.dirty
+
+
+def test_a_row_that_is_known_already_shows_what_is_true_now(cast: Cast) -> None:
+    (ben,) = cast.offer("Ben")
+    assert ben.passes == 0
+    changed = sa.update(TrainingEnroll).values(passes=3)
+    cast.session.execute(changed, execution_options={"synchronize_session": False})
+    assert known(cast.session, ben.id, ben.training_id) is ben
+    assert ben.passes == 3
 
 
 def test_a_place_is_the_row_in_few_words(cast: Cast) -> None:

@@ -518,15 +518,16 @@ def test_no_token_is_written_to_a_log(
 # --- how much it asks -----------------------------------------------------------------------------
 
 
-def test_a_page_takes_two_statements_and_an_answer_seven(
-    client: Client, web_app: Flask, cast: Cast, token: str
+def test_a_page_takes_two_statements_and_an_answer_seven_at_most(
+    client: Client, web_app: Flask, cast: Cast, token: str, kind: str
 ) -> None:
     opened = client.get(path_of(token))
     with statements_of(web_app) as shown:
         client.get(path_of(token))
     with statements_of(web_app) as answered:
         press(client, opened, "accept")
-    assert (len(shown), len(answered)) == (2, 7)
+    at_once = kind == "postgresql"  # which numbers the history as it writes it
+    assert (len(shown), len(answered)) == (2, 6 if at_once else 7)
 
 
 # --- the waitlist's links -------------------------------------------------------------------------
