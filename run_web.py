@@ -27,6 +27,8 @@ from config import (
 )
 
 WRONG_USE, CONFLICT = 2, 4
+# Seconds: who holds a lock waits no longer than that for a thread that only computes.
+SWITCH_THREADS = 0.0005
 
 
 def create_app() -> Flask:
@@ -114,6 +116,7 @@ def _gunicorn(application: Flask, settings: Settings) -> None:
             return application  # `_require_tables` left no connection open: none is shared
 
     _compose_pages(application)
+    sys.setswitchinterval(SWITCH_THREADS)
     settle()  # what is loaded by now stays shared: no collection of a worker touches it
     Server().run()
 

@@ -49,6 +49,7 @@ def _answers(db: str, size: int) -> list[Case]:
     with an_app(db) as app:
         with app.app_context():
             errands = _invited(FIRST + size)
+            people.know_the_tables(database.session())
         with a_web_server(app) as port:
             crowd(port, CLIENTS, errands[:FIRST], _look)
             first, _ = crowd(port, CLIENTS, errands[:FIRST], _click)

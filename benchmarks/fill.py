@@ -73,8 +73,7 @@ def _one_fill(db: str, size: int) -> tuple[float, float, int]:
         session = database.session()
         with write(session):
             training = _full_with_waiting(session, size + WARM_UP)
-        with write(session):  # what autovacuum does behind whoever fills tables
-            session.execute(sa.text("ANALYZE"))
+        people.know_the_tables(session)
         with write(session):  # a server that runs has composed and compiled its statements
             trainings.set_capacity(session, training, WARM_UP, CONSOLE, NOON)
         with counted(database.engine) as statements:

@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.functions import GenericFunction
 
+from app.models import prepared
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -36,7 +38,7 @@ def send(session: Session, statement: Any, what: dict[str, Any] | Sequence[dict[
     The hot statements go this way: it spares the session's own work, a third of their cost.
     """
     session.flush()  # it may read what an object still keeps to itself
-    return session.connection().execute(statement, what)
+    return session.connection().execute(statement, what, execution_options=prepared.OPTION)
 
 
 def composed(make: Callable[P, T]) -> Callable[P, T]:

@@ -22,6 +22,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 
+from app.models.prepared import prepare_on
 from app.models.text import first_line
 from app.models.writer_queue import WAIT_SECONDS, WriterQueue
 
@@ -40,6 +41,8 @@ POSTGRESQL_OPTIONS = " ".join(
         # Joins run in the order they are written: from the few rows asked for, along the keys.
         # What a freshly filled table's missing statistics suggest was 20 times slower.
         "join_collapse_limit": "1",
+        # What we prepare is about few rows, whatever its values are.
+        "plan_cache_mode": "force_generic_plan",
     }.items()
 )
 
@@ -120,6 +123,7 @@ def make_engine(url: URL, role: str, threads: int = 8) -> Engine:
         engine = _postgresql_engine(url, role, threads)
         _open_on_first_write(engine, _begin_postgresql)
         event.listen(engine, "checkin", _leave_autocommit)
+        prepare_on(engine)
         event.listen(engine, "handle_error", _quote_no_row)
     return engine
 

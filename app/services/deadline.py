@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
 
+from app.models import prepared
 from app.models.automation import (
     AutomationClasses,
     AutomationSchedule,
@@ -54,7 +55,9 @@ def governing_schedule(session: Session, training: Training) -> AutomationSchedu
     Among the waitlist schedules that work: one for its type before one for all, lowest id first.
     """
     of = {"type": training.training_type_id, "practice": training.practice_id}
-    found: AutomationSchedule | None = session.scalars(_governing(), of).first()
+    found: AutomationSchedule | None = session.scalars(
+        _governing(), of, execution_options=prepared.OPTION
+    ).first()
     return found
 
 

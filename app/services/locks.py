@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.models import prepared
 from app.models.training import Training
 from app.services.refusals import NotFound
 
@@ -22,7 +23,9 @@ def locked(session: Session, model: type[M], id_: int) -> M:
     """
     session.flush()  # reading anew must not overwrite what is still unwritten
     any_model: Any = model
-    row: M | None = session.scalars(_locking(any_model), {"id": id_}).one_or_none()
+    row: M | None = session.scalars(
+        _locking(any_model), {"id": id_}, execution_options=prepared.OPTION
+    ).one_or_none()
     if row is None:
         raise NotFound(what=model.__name__.lower(), id=id_)
     return row

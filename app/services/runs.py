@@ -222,11 +222,10 @@ def _once(dialect: str, own: tuple[str, ...], shared: tuple[str, ...], *, return
     rows = sa.bindparam("rows", type_=sa.Text)
     if dialect == "postgresql":
         # Binary JSON: read once, not once per column.
-        each = sa.func.jsonb_array_elements(sa.cast(rows, JSONB)).table_valued(
-            sa.column("value", JSONB)
-        )
+        each = sa.func.jsonb_array_elements(sa.cast(rows, JSONB)).table_valued("value")
         parts: list[Any] = [
-            sa.cast(each.c.value[n].astext, OWN[name]) for n, name in enumerate(own)
+            sa.cast(each.c.value.op("->>")(sa.literal_column(str(n))), OWN[name])
+            for n, name in enumerate(own)
         ]
     else:
         each = sa.func.json_each(rows).table_valued("value")
