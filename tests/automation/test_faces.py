@@ -90,3 +90,17 @@ def test_what_the_office_deletes_leaves_no_run_waiting(cast: Cast) -> None:
     assert (run.status, [id_ for id_ in cast.jobs() if id_.startswith("hourly/")]) == (
         "cancelled", [],
     )  # fmt: skip
+
+
+def test_what_plain_code_made_is_planned_by_the_next_renew_and_harmless_without_a_class(
+    stage: Cast, renew: Any
+) -> None:  # Q8
+    of_class = stage.task("AutomaticWaitList")
+    config = {"interval_seconds": 3600}
+    made = {"schedule_type": "interval", "schedule_config": config, "created_at": NOON}
+    planned = stage.add(AutomationSchedule(name="planned", automation_class=of_class, **made))
+    inert = stage.add(AutomationSchedule(name="inert", **made))
+    renewed = renew()
+    assert (planned.next_execution_at, inert.next_execution_at) == (NOON + HOUR, None)
+    assert stage.jobs()[f"planned/{planned.schedule_id}/PRODUCTION"] == NOON + HOUR
+    assert ("inert", "it has no task class") in renewed.left_out
