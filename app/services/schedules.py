@@ -35,6 +35,7 @@ from app.services.recurrence import Preview, Recurrence
 from app.services.schedule_config import Rules, Timing, read_flat
 from app.services.schedule_conflicts import Conflict, conflicts, conflicts_of, warnings_of
 from app.services.schedule_errors import (
+    InvalidScheduleException,
     ScheduleConflictException,
     ScheduleNotFoundException,
     WorkflowNotFoundException,
@@ -68,6 +69,7 @@ __all__ = [
     "clone_schedule",
     "conflicts",
     "conflicts_of",
+    "due_to_resume",
     "explain",
     "get_run",
     "get_schedule",
@@ -77,6 +79,7 @@ __all__ = [
     "pause_schedule",
     "preview",
     "remove_schedule",
+    "resume_in_time",
     "resume_schedule",
     "retry_run",
     "run_now",
@@ -416,6 +419,31 @@ def resume_schedule(
         begun = recurring.queue(session, schedule, f"manual:{new_uuid()}", now, now, cause)
     record(session, schedule, "schedule_resume", actor, door.via, now, was=was, execution_id=begun)
     return schedule
+
+
+def due_to_resume(session: Session, now: datetime, limit: int = 100) -> list[str]:
+    """The schedules whose pause ends by now, the longest over first (R6)."""
+    s = AutomationSchedule
+    over = sa.select(s.schedule_id).where(
+        s.resume_at <= now, s.deleted_at.is_(None), s.paused_at.is_not(None)
+    )
+    return list(session.scalars(over.order_by(s.resume_at, s.id).limit(limit)))
+
+
+def resume_in_time(session: Session, schedule_id: str, *, now: datetime, door: Door) -> bool:
+    """End a pause whose time has come; False: nothing was left to run, so it is completed (R6).
+
+    Raises `ScheduleNotFoundException`.
+    """
+    try:
+        with session.begin_nested():
+            resume_schedule(session, schedule_id, None, now=now, door=door)
+        return True
+    except InvalidScheduleException:
+        schedule = _take(session, schedule_id, actor_of(None))
+        schedule.paused_at = schedule.resume_at = None
+        recurring.complete(session, schedule)
+        return False
 
 
 def _wake(session: Session, schedule: AutomationSchedule, now: datetime) -> None:
