@@ -46,6 +46,7 @@ class Cause:
     parent: str | None = None
     retry_of: str | None = None
     missed: int = 0  # earlier occurrences that it stands for
+    asked: Mapping[str, Any] = field(default_factory=dict)  # the request with its key (O1)
     told: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -169,6 +170,7 @@ def queue(
                 "task_config": dict(schedule.task_config or {}),
                 "context_data": dict(schedule.context_data or {}),
                 **({"parent": dict(cause.told)} if cause.told else {}),
+                **({"asked": dict(cause.asked)} if cause.asked else {}),
             },
         },
     )
@@ -203,7 +205,35 @@ def limit_reached(schedule: AutomationSchedule) -> bool:
 
 def complete(session: Session, schedule: AutomationSchedule) -> None:
     """Nothing more is to come: inactive at once, `completed` (C2.8)."""
+    stop(session, schedule, StoppedBecause.COMPLETED)
+
+
+def stop(session: Session, schedule: AutomationSchedule, because: StoppedBecause) -> None:
+    """Inactive, without a next occurrence, its alarm dropped; what runs goes on (N2)."""
     schedule.active, schedule.next_execution_at = False, None
-    schedule.stopped_because = StoppedBecause.COMPLETED
+    schedule.stopped_because = because
     session.flush()  # the alarm's row is dropped by a statement
     drop_alarm(session, schedule)
+
+
+def cancel_waiting(
+    session: Session, schedule: AutomationSchedule, now: datetime, reason: str
+) -> None:
+    """End the runs that wait for their turn; what runs goes on (O1)."""
+    r = AutomationRun
+    waiting = sa.select(r).where(r.schedule_id == schedule.id, r.status == RunStatus.QUEUED)
+    for run in session.scalars(waiting).all():
+        runs.cancel_run(session, run, now, reason)
+
+
+def rename_jobs(session: Session, schedule: AutomationSchedule, former: str) -> None:
+    """The jobs of a schedule that was renamed, under its new name (D7)."""
+    environment = rules_of(session).environment
+    wanted = jobs_of(session, schedule) if schedule.automation_class else {}
+    stale = [plan.job_id(former, item, environment) for item in (schedule.schedule_id, *wanted)]
+    session.execute(
+        sa.delete(Job).where(Job.id.in_(stale)).execution_options(synchronize_session=False)
+    )
+    jobs = [_alarm(session, schedule, item, planned.due) for item, planned in wanted.items()]
+    if jobs:
+        upsert_many(session, Job, jobs, key="id")

@@ -674,13 +674,13 @@ def remember(
 # --- what staff do -------------------------------------------------------------------------------
 
 
-def cancel_run(session: Session, run: AutomationRun, now: datetime) -> None:
+def cancel_run(session: Session, run: AutomationRun, now: datetime, reason: str = "staff") -> None:
     """End a run that waits or runs; what it does now is rolled back at its commit (schedules X4).
 
     Raises `RunEnded`.
     """
     if not move_runs(
-        session, [run.id], (QUEUED, RUNNING), RunStatus.CANCELLED, finished_at=now, reason="staff"
+        session, [run.id], (QUEUED, RUNNING), RunStatus.CANCELLED, finished_at=now, reason=reason
     ):
         raise RunEnded
     session.execute(
@@ -710,6 +710,9 @@ def retry_run(session: Session, run: AutomationRun, now: datetime) -> Automation
         trigger="manual",
         due_at=now,
         not_before=now,
+        retry_of=run.execution_id,
+        dry_run=run.dry_run,
+        config_snapshot=run.config_snapshot,
     )
     session.add(again)
     session.flush()  # its job stands beside it
@@ -728,7 +731,9 @@ def waiting_by_hand(session: Session, execution_ids: Sequence[str]) -> dict[str,
 
 
 def _job_of(session: Session, run: AutomationRun) -> str:
-    item = run.execution_id if run.trigger == "manual" else run.item
+    # A recurring schedule's own uuid names its alarm; each of its runs has a job besides.
+    recurs = run.item == run.schedule.schedule_id
+    item = run.execution_id if recurs or run.trigger == "manual" else run.item
     return plan.job_id(run.schedule.name, item, rules_of(session).environment)
 
 

@@ -48,11 +48,15 @@ MODELS: dict[ScheduleType, Any] = {
 
 @dataclass(frozen=True)
 class Rules:
-    """What reading needs to know: the instant, the door's zone (T10), the shortest interval."""
+    """What reading needs to know: the instant, the door's zone (T10), the shortest interval.
+
+    `past_too`: what was saved once is read again, so a one-time schedule may be over (O3).
+    """
 
     now: datetime
     timezone: str = "UTC"
     shortest_seconds: int = 1
+    past_too: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def read_keys(
     Raises `InvalidScheduleException`.
     """
     context = {
-        "now": rules.now if rules else None,
+        "now": rules.now if rules and not rules.past_too else None,
         "shortest": rules.shortest_seconds if rules else 1,
         "zone": ZoneInfo(timezone),
     }

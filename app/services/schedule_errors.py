@@ -36,6 +36,24 @@ class ScheduleNotFoundException(ScheduleServiceException):
         super().__init__(_l("Schedule not found: %(id)s", id=schedule_id))
 
 
+class WorkflowNotFoundException(ScheduleServiceException):
+    """There is no such task class (A6)."""
+
+    code, status = "workflow_not_found", 404
+
+    def __init__(self, workflow_id: str) -> None:
+        super().__init__(_l("Workflow not found: %(id)s", id=workflow_id))
+
+
+class ExecutionNotFoundException(ScheduleServiceException):
+    """There is no such run, or its schedule belongs to others."""
+
+    code, status = "execution_not_found", 404
+
+    def __init__(self, execution_id: str) -> None:
+        super().__init__(_l("Execution not found: %(id)s", id=execution_id))
+
+
 class InvalidScheduleException(ScheduleServiceException):
     """What was given makes no schedule.
 
