@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from app.models.api_key import ApiKey
 from app.models.text import shown
+from app.models.user import User
 from app.services.actors import Actor
 from app.services.refusals import NotFound, Refusal
 
@@ -120,11 +121,15 @@ def revoke(session: Session, key: ApiKey, actor: Actor, now: datetime) -> None:
 
 
 def find(session: Session, text: str, now: datetime) -> ApiKey | None:
-    """The key of that text; None where it is unknown, revoked or over: nobody learns which."""
+    """The key of that text; None where it opens nothing, and nobody learns why.
+
+    It is unknown, revoked or over, or its owner's account is closed.
+    """
     if not KEY.fullmatch(text):
         return None
     digest = digest_of(text)
-    asked = sa.select(ApiKey).where(ApiKey.digest == digest, ApiKey.usable_at(now))
+    owned = ApiKey.user_id.is_(None) | ApiKey.user_id.in_(sa.select(User.id).where(User.active))
+    asked = sa.select(ApiKey).where(ApiKey.digest == digest, ApiKey.usable_at(now), owned)
     key = session.scalars(asked).one_or_none()
     return key if key is not None and hmac.compare_digest(key.digest, digest) else None
 
