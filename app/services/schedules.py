@@ -33,11 +33,13 @@ from app.services.actors import Actor
 from app.services.locks import locked
 from app.services.recurrence import Preview, Recurrence
 from app.services.schedule_config import Rules, Timing, read_flat
+from app.services.schedule_conflicts import Conflict, conflicts, conflicts_of, warnings_of
 from app.services.schedule_errors import (
     ScheduleConflictException,
     ScheduleNotFoundException,
     WorkflowNotFoundException,
 )
+from app.services.schedule_explain import Finding, explain
 from app.services.schedule_faces import Door, TaskFace
 from app.services.schedule_options import read_context
 from app.services.schedule_reading import (
@@ -52,15 +54,21 @@ from app.services.schedule_reading import (
     timing_of,
 )
 from app.services.schedule_records import decided, record
+from app.services.schedule_stats import stats
 
 __all__ = [
+    "Conflict",
     "Door",
+    "Finding",
     "Page",
     "TaskFace",
     "Who",
     "add_schedule",
     "cancel_run",
     "clone_schedule",
+    "conflicts",
+    "conflicts_of",
+    "explain",
     "get_run",
     "get_schedule",
     "history",
@@ -72,7 +80,9 @@ __all__ = [
     "resume_schedule",
     "retry_run",
     "run_now",
+    "stats",
     "update_schedule",
+    "warnings_of",
 ]
 
 KEY_HOLDS = timedelta(hours=24)  # how long an idempotency key means the same run
