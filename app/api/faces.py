@@ -72,4 +72,3 @@ def state() -> Health:
     if settings.health_public_counts or known_caller() is not None:
         return found
     return replace(found, schedules=None, active=None)
-

@@ -20,7 +20,6 @@ from app.api.shapes import (
     Execution,
     HistoryQuery,
     Job,
-    JobBody,
     JobPatch,
     JobPath,
     JobsQuery,
@@ -36,7 +35,7 @@ from app.services import schedules
 from app.services.api_keys import READ, RUN, WRITE
 from app.services.schedule_config import Common
 from app.services.schedule_errors import InvalidScheduleException
-from app.services.schedule_models import OF_JOBS
+from app.services.schedule_models import OF_JOBS, ScheduledJobConfig
 from app.services.schedule_views import as_execution, as_job
 
 VIA = MadeBy.SCHEDULER_API
@@ -69,7 +68,7 @@ def list_jobs(query: JobsQuery) -> Response:
 
 @bp.post("/jobs", responses={201: Job} | problems(409))
 @needs(WRITE)
-def create_job(body: JobBody) -> Response:
+def create_job(body: ScheduledJobConfig) -> Response:
     """A new job, with its next run."""
     who, now, given = caller(), utcnow(), sent(body)
     config = {"schedule_type": body.schedule_type.value, **body.schedule_config}

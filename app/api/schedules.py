@@ -47,12 +47,12 @@ from app.models.automation import AutomationRun, AutomationSchedule, MadeBy
 from app.models.text import is_storable
 from app.services import recurrence, recurring, schedules
 from app.services.api_keys import READ, RUN, WRITE
+from app.services.schedule_config import UTC_ZONE
 from app.services.schedule_conflicts import conflicts, conflicts_of
 from app.services.schedule_errors import ExecutionNotFoundException, WorkflowNotFoundException
 from app.services.schedule_explain import explain, why_not
 from app.services.schedule_keys import instant
-from app.services.schedule_config import UTC_ZONE
-from app.services.schedule_reading import find_class
+from app.services.schedule_reading import find_class, timing_of
 from app.services.schedule_stats import stats
 from app.services.schedule_views import as_execution, as_preview, as_schedule
 
@@ -122,9 +122,7 @@ def remove_schedule(path: SchedulePath) -> Response:
     """It is gone from the lists; what it did stays."""
     its, who, now = schedule_id(path.schedule_id), caller(), utcnow()
     acted(
-        lambda session: schedules.remove_schedule(
-            session, its, who.actor, now=now, door=door(VIA)
-        )
+        lambda session: schedules.remove_schedule(session, its, who.actor, now=now, door=door(VIA))
     )
     return answered({"status": "removed", "schedule_id": its})
 
@@ -266,9 +264,7 @@ def schedules_of_workflow(path: WorkflowPath) -> Response:
         db.session(), caller().actor, task=of_class.workflow_id, page_size=None, by_next=True
     )
     shown = [as_schedule(row) for row in found.items]
-    return answered(
-        {"workflow_id": of_class.workflow_id, "schedules": shown, "count": len(shown)}
-    )
+    return answered({"workflow_id": of_class.workflow_id, "schedules": shown, "count": len(shown)})
 
 
 @bp.get("/schedules/stats", responses={200: Stats})
@@ -297,8 +293,13 @@ def schedule_stats(path: SchedulePath) -> Response:
 @needs(READ)
 def preview_schedule(path: SchedulePath, query: PreviewQuery) -> Response:
     """What it says in words, and its next runs."""
-    its = recurring.recurrence_of(db.session(), _schedule(path))
-    return answered(as_preview(recurrence.preview(its, query.n, now=utcnow())))
+    now, row = utcnow(), _schedule(path)
+    if row.schedule_type in recurring.WITHOUT_TIME:  # its words alone: it has no time of its own
+        return answered(
+            as_preview(schedules.preview(timing_of(db.session(), row), query.n, now=now))
+        )
+    its = recurring.recurrence_of(db.session(), row)
+    return answered(as_preview(recurrence.preview(its, query.n, now=now)))
 
 
 @bp.get("/schedules/<schedule_id>/explain", responses={200: Explanation})

@@ -11,10 +11,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.api.bodies import Optional, Query
 from app.models.automation import RunStatus, ScheduleState, ScheduleType
+from app.models.schedule import MOST
 from app.services.schedule_config import UTC_ZONE, Zone
 from app.services.schedule_faults import Keys
 from app.services.schedule_keys import instant, shown_instant
-from app.services.schedule_models import ScheduledJobConfig
+
 
 def _moment(text: str) -> str:
     return shown_instant(instant(text, UTC_ZONE))
@@ -22,7 +23,6 @@ def _moment(text: str) -> str:
 
 Object = dict[str, Any]
 Moment = Annotated[str, AfterValidator(_moment)]
-MOST_INT = 2_147_483_647
 # Checked by the services, which say no in the documented words.
 FROM_1_TO_200 = {"minimum": 1, "maximum": 200}
 FROM_1_TO_50 = {"minimum": 1, "maximum": 50}
@@ -115,12 +115,6 @@ class RunHeader(BaseModel):
 # --- family A -------------------------------------------------------------------------------------
 
 
-class JobBody(ScheduledJobConfig):
-    """A new job."""
-
-    max_executions: Annotated[int, Field(ge=1, le=MOST_INT)] | None = None
-
-
 class JobPatch(Keys):
     """What of a job changes; what isn't sent stays."""
 
@@ -135,7 +129,7 @@ class JobPatch(Keys):
     max_instances: int = Field(default=1, ge=1, le=100)
     misfire_grace_time: int = Field(default=3600, ge=0, le=31_536_000)
     coalesce: bool = True
-    max_executions: Annotated[int, Field(ge=1, le=MOST_INT)] | None = None
+    max_executions: Annotated[int, Field(ge=1, le=MOST)] | None = None
     context_data: Object = Field(default_factory=dict)
     version: int = Field(default=1)
 
@@ -234,7 +228,7 @@ class Options(Keys):
     timezone: Zone | None = None
     start_at: str | None = Field(default=None, examples=["2026-03-02T09:00:00Z"])
     end_at: str | None = None
-    max_executions: Annotated[int, Field(ge=1, le=MOST_INT)] | None = None
+    max_executions: Annotated[int, Field(ge=1, le=MOST)] | None = None
     max_instances: Annotated[int, Field(ge=1, le=100)] | None = None
     misfire_grace_time: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
     coalesce: bool | None = None

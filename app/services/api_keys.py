@@ -1,4 +1,4 @@
-"""Keys with which programs ask: made, shown once, found again, taken back (people PA12, schedules A1).
+"""Keys with which programs ask: made, shown once, found again, taken back (people PA12).
 
 A key reads `nsk_<8 hex>_<43 characters>` and holds 256 random bits, so that its SHA-256, which is
 all we keep, needs no slow hash (libraries S4).

@@ -61,9 +61,7 @@ class Program:
         return dict(made.json)
 
 
-def program_of(
-    cast: Cast, client: Client, *scopes: str, practice_id: int | None = None
-) -> Program:
+def program_of(cast: Cast, client: Client, *scopes: str, practice_id: int | None = None) -> Program:
     """A program with a key for the cast's practice, or another one, and these scopes or all."""
     where = practice_id or cast.practice.id
     _row, text = api_keys.create(

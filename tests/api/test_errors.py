@@ -48,7 +48,7 @@ def test_a_method_that_is_none_says_which_are(program: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "kind"),
+    ("data", "media"),
     [
         ("{", "application/json"),
         ("[]", "application/json"),
@@ -67,9 +67,9 @@ def test_a_method_that_is_none_says_which_are(program: Program) -> None:
         ("", "application/json"),
     ],
 )
-def test_what_is_no_json_object_is_400(program: Program, data: Any, kind: str) -> None:
+def test_what_is_no_json_object_is_400(program: Program, data: Any, media: str) -> None:
     for path in (JOBS, SCHEDULES):
-        answer = program("POST", path, data=data, content_type=kind)
+        answer = program("POST", path, data=data, content_type=media)
         assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
 
 
