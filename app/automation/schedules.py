@@ -20,8 +20,14 @@ from sqlalchemy.orm import Session, selectinload
 from app.automation.automation_base import why_inert
 from app.automation.registry import Registration, get_automation_class
 from app.automation.scheduler_ops import Renewed, describe_classes, renew_one
-from app.models.automation import AutomationClasses, AutomationSchedule
+from app.models.automation import (
+    AutomationClasses,
+    AutomationSchedule,
+    ScheduleType,
+    StoppedBecause,
+)
 from app.models.practice import Practice
+from app.services import recurring
 from app.services.actors import Actor
 from app.services.deadline import WAITLIST_TASK, answer_windows, grants, remind_before
 from app.services.letter_words import duration
@@ -136,28 +142,38 @@ def save(
 def switch(
     session: Session, schedule: AutomationSchedule, on: bool, actor: Actor, now: datetime
 ) -> Renewed:
-    """Switch it off, so that it plans and ends nothing, or on again. Twice is harmless."""
+    """Switch it off, so that it plans and ends nothing, or on again. Twice is harmless.
+
+    A recurring one goes on from now (schedules N2).
+    """
     _take(session, schedule)
-    schedule.active = on
     if on:
-        schedule.paused_at = schedule.stopped_because = None
+        schedule.active, schedule.paused_at, schedule.stopped_because = True, None, None
+        schedule.paused_by = schedule.pause_reason = schedule.resume_at = None
     else:
-        schedule.next_execution_at = None
+        recurring.stop(session, schedule, StoppedBecause.PAUSED)
     return _planned(session, schedule, actor, now, "on" if on else "off")
 
 
 def pause(session: Session, schedule: AutomationSchedule, actor: Actor, now: datetime) -> Renewed:
-    """Off for a while: as `switch`, and seen as paused."""
+    """Off for a while: as `switch`, and seen as paused; nothing is next (schedules N2)."""
     _take(session, schedule)
-    schedule.paused_at = schedule.paused_at or now
+    schedule.paused_at, schedule.paused_by = schedule.paused_at or now, actor.name
+    schedule.next_execution_at = None
+    schedule.stopped_because = StoppedBecause.PAUSED
     return _planned(session, schedule, actor, now, "paused")
 
 
 def delete(session: Session, schedule: AutomationSchedule, actor: Actor, now: datetime) -> Renewed:
-    """It leaves the lists and plans nothing; its runs stay, its name is free again."""
+    """It leaves the lists and plans nothing; its runs stay, its name is free again.
+
+    Of a recurring one the runs that wait are cancelled (schedules O1).
+    """
     _take(session, schedule)
-    schedule.active, schedule.deleted_at = False, schedule.deleted_at or now
-    schedule.next_execution_at = None
+    if schedule.schedule_type != ScheduleType.EVENT:
+        recurring.cancel_waiting(session, schedule, now, "removed")
+    recurring.stop(session, schedule, schedule.stopped_because or StoppedBecause.PAUSED)
+    schedule.deleted_at = schedule.deleted_at or now
     return _planned(session, schedule, actor, now, "deleted")
 
 

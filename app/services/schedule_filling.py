@@ -27,7 +27,7 @@ from app.services.actors import Actor
 from app.services.intervals import parse_interval
 from app.services.recurrence import Recurrence
 from app.services.recurring import WITHOUT_TIME
-from app.services.schedule_config import Rules, Timing, patched, read_flat
+from app.services.schedule_config import Rules, Timing, patched, read_flat, read_nested
 from app.services.schedule_errors import (
     InvalidScheduleException,
     ScheduleConflictException,
@@ -49,6 +49,7 @@ from app.services.schedule_reading import find_class, get_schedule, timing_of
 MOST_NAME, MOST_DESCRIPTION = 200, 500
 LINKS = ("on_success_schedule_id", "on_failure_schedule_id")
 OF_ROW = ("name", "description", "task_config", "active", "dry_run", *LINKS)
+NESTED = "schedule_config"  # in which shape A has the keys of a type
 OF_TIME = ("timezone", "start_at", "end_at")
 COPIED = (
     "description",
@@ -167,13 +168,14 @@ def read_timing(
     *,
     past_too: bool = False,
 ) -> Timing:
-    """When a new schedule runs: shape B, or what a door has read. Raises as `read_flat`."""
+    """When a new schedule runs: either shape, or what a door has read. Raises as `read_flat`."""
     if isinstance(given, Timing):
         return given
     times = {name: options[name] for name in OF_TIME if options.get(name) is not None}
     if isinstance(given, Mapping):
         given = times | dict(given)
-    return read_flat(given, _rules(session, zone, now, past_too))
+    read = read_nested if isinstance(given, Mapping) and NESTED in given else read_flat
+    return read(given, _rules(session, zone, now, past_too))
 
 
 def changed_timing(
@@ -191,8 +193,14 @@ def changed_timing(
     if given is None and not times:
         return timing
     if given is not None and not isinstance(given, Mapping):
-        raise bad("schedule_config", _("an object is needed"))
-    return patched(timing, times | dict(given or {}), _rules(session, timing.timezone, now))
+        raise bad(NESTED, _("an object is needed"))
+    changes = dict(given or {})
+    if NESTED in changes:  # shape A, of which a part may be sent too
+        keys = changes.pop(NESTED)
+        if not isinstance(keys, Mapping):
+            raise bad(NESTED, _("an object is needed"))
+        changes |= keys
+    return patched(timing, times | changes, _rules(session, timing.timezone, now))
 
 
 def _rules(session: Session, zone: str, now: datetime, past_too: bool = False) -> Rules:

@@ -5,6 +5,9 @@ The snippets stand in the tests as the documents have them; nothing but what sta
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import inspect
 import re
 import textwrap
 from typing import Any
@@ -18,6 +21,10 @@ IMPORTS = {
     "bcource.automation.scheduler": "app.automation.scheduler",
     "bcource.automation.scheduler_ops": "app.automation.scheduler_ops",
     "bcource.students.common": "app.ops.console",
+    "services.schedule_service": "app.ops.schedule_service",
+    "services.workflow_engine": "tests.documents.adapters",
+    "flask_core": "tests.documents.adapters",
+    "src.scheduler.models": "app.services.schedule_models",
 }
 
 # What they misspell, and names of theirs that we spell otherwise.
@@ -29,12 +36,17 @@ NAMES = {
     "BCOURSE_LOCK_PORT": "SCHEDULER_LOCK_PORT",
 }
 
+# What only their test runner needs: ours awaits by itself.
+DROPPED = ("@pytest.mark.asyncio",)
+
 
 def ours(snippet: str) -> str:
     """The snippet with our import paths and spellings."""
     text = textwrap.dedent(snippet)
     for theirs, here in sorted(IMPORTS.items(), reverse=True):  # the longest path first
         text = re.sub(rf"\b{re.escape(theirs)}(?!\w)", here, text)
+    for theirs in DROPPED:
+        text = text.replace(theirs, "")
     for theirs, here in NAMES.items():
         text = re.sub(rf"\b{theirs}\b", here, text)
     return text
@@ -45,3 +57,18 @@ def run(snippet: str, **given: Any) -> dict[str, Any]:
     names: dict[str, Any] = dict(given)
     exec(compile(ours(snippet), "<document>", "exec"), names)
     return names
+
+
+def run_awaiting(snippet: str, **given: Any) -> dict[str, Any]:
+    """The same for a snippet that awaits outside any function."""
+    names: dict[str, Any] = dict(given)
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    # With nothing to await it runs at once, and there is no coroutine.
+    waiting = eval(compile(ours(snippet), "<document>", "exec", flags), names)
+    if inspect.isawaitable(waiting):
+        asyncio.run(_all_of(waiting))
+    return names
+
+
+async def _all_of(waiting: Any) -> None:
+    await waiting

@@ -169,6 +169,18 @@ def test_another_type_comes_with_its_own_keys(desk: Desk) -> None:
     assert (row.next_execution_at, alarms(desk, row)) == (None, {})
 
 
+def test_both_shapes_are_taken(desk: Desk) -> None:  # T1
+    keys = {"hours": 1, "minutes": 30}
+    row = desk.add({"schedule_type": "interval", "schedule_config": keys})
+    assert row.schedule_config == {"interval_seconds": 5400}
+    desk.update(row, {"schedule_type": "daily", "schedule_config": {"hour": 9}})
+    desk.update(row, {"schedule_config": {"minute": 5}})
+    assert row.schedule_config == {"hour": 9, "minute": 5}
+    for bad in (7, {"schedule_config": 7}, {"schedule_config": {"days": 1}}):
+        with pytest.raises(InvalidScheduleException):
+            desk.update(row, bad)
+
+
 def test_a_rename_takes_its_jobs_along(desk: Desk) -> None:
     row = desk.add(name="old")
     run = desk.run_now(row)
