@@ -8,7 +8,7 @@ ends badly `errors.py`, what OpenAPI says of it all `docs.py` and `shapes.py`.
 from __future__ import annotations
 
 from flask import Flask
-from flask_openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 
 from app.api import auth, bodies, docs, errors, scheduler, schedules
 from app.extensions import csrf

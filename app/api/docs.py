@@ -7,7 +7,9 @@ from typing import Any
 
 import flask_openapi_swagger
 from flask import Blueprint, Response, current_app, render_template, send_from_directory
-from flask_openapi import Info, OpenAPI, Schema
+from flask_openapi.models.info import Info
+from flask_openapi.models.schema import Schema
+from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel
 
 from app.api.bodies import refuse
@@ -41,12 +43,15 @@ def described(name: str, **more: Any) -> OpenAPI:
     return app
 
 
-def problems(*statuses: int) -> dict[str | int, Any]:
-    """Errors of a view, as OpenAPI has them; those of any view are among them."""
+def answers(good: dict[int, Any] | None = None, *more: int) -> dict[str | int, Any]:
+    """What a view may answer, as OpenAPI has it: `good`, and errors, its own and every view's."""
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     content = {"application/problem+json": schema}
-    every = {400, 401, 403, 404, 413, 429, 500, 503, *statuses}
-    return {status: {"content": content} for status in sorted(every)}
+    bad = sorted({400, 401, 403, 404, 413, 429, 500, 503, *more})
+    told: dict[str | int, Any] = {status: {"content": content} for status in bad}
+    for status, model in (good or {}).items():
+        told[status] = model
+    return told
 
 
 def many(model: type[BaseModel]) -> dict[str, Any]:

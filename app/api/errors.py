@@ -89,9 +89,9 @@ def _http(error: HTTPException) -> Response:
 
 def _said(status: int, error: HTTPException) -> str:
     if status == 401:
-        return _("A valid key is needed: send it in the header X-API-Key.")
+        return str(_("A valid key is needed: send it in the header X-API-Key."))
     if status == 429:
-        return _("Too many requests: wait as long as Retry-After says.")
+        return str(_("Too many requests: wait as long as Retry-After says."))
     own = type(error).description
     if error.description and error.description != own:
         return str(error.description)  # of our own making

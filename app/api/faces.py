@@ -18,6 +18,7 @@ from app.extensions import db, unit, utcnow
 from app.models.automation import MadeBy
 from app.models.engine import is_away, is_busy
 from app.services.schedule_errors import ExecutionNotFoundException, ScheduleNotFoundException
+from app.services.schedule_faces import Door
 from app.services.schedule_health import DOWN, Health, health
 from config import Settings
 
@@ -32,7 +33,7 @@ def acted(act: Callable[[Session], T]) -> T:
     return done
 
 
-def door(via: MadeBy) -> faces.Door:
+def door(via: MadeBy) -> Door:
     """How a family's schedules are written where nothing was said (T10)."""
     return faces.door(via)
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from flask import Response
 from flask_babel import gettext as _
-from flask_openapi import APIBlueprint, Tag
+from flask_openapi.blueprint import APIBlueprint
+from flask_openapi.models.tag import Tag
 from sqlalchemy.orm import Session
 
 from app.api.auth import caller, count_run, for_anybody, needs
 from app.api.bodies import sent
-from app.api.docs import SECURITY, many, problems
+from app.api.docs import SECURITY, answers, many
 from app.api.faces import acted, answered, door, schedule_id, state
 from app.api.shapes import (
     Execution,
@@ -48,11 +49,11 @@ bp = APIBlueprint(
     url_prefix="/scheduler",
     abp_tags=[Tag(name="scheduler", description="Jobs, as document 003 has them.")],
     abp_security=SECURITY,
-    abp_responses=problems(),
+    abp_responses=answers(),
 )
 
 
-@bp.get("/jobs", responses={200: many(Job)})
+@bp.get("/jobs", responses=answers({200: many(Job)}))
 @needs(READ)
 def list_jobs(query: JobsQuery) -> Response:
     """All jobs, newest first."""
@@ -66,7 +67,7 @@ def list_jobs(query: JobsQuery) -> Response:
     return answered([as_job(row) for row in found.items])
 
 
-@bp.post("/jobs", responses={201: Job} | problems(409))
+@bp.post("/jobs", responses=answers({201: Job}, 409))
 @needs(WRITE)
 def create_job(body: ScheduledJobConfig) -> Response:
     """A new job, with its next run."""
@@ -90,14 +91,14 @@ def create_job(body: ScheduledJobConfig) -> Response:
     return answered(acted(act), 201)
 
 
-@bp.get("/jobs/<job_id>", responses={200: Job})
+@bp.get("/jobs/<job_id>", responses=answers({200: Job}))
 @needs(READ)
 def get_job(path: JobPath) -> Response:
     """One job."""
     return answered(as_job(_job(db.session(), path)))
 
 
-@bp.put("/jobs/<job_id>", responses={200: Job} | problems(409))
+@bp.put("/jobs/<job_id>", responses=answers({200: Job}, 409))
 @needs(WRITE)
 def update_job(path: JobPath, body: JobPatch) -> Response:
     """What was sent changes, the rest stays."""
@@ -124,7 +125,7 @@ def update_job(path: JobPath, body: JobPatch) -> Response:
     return answered(acted(act))
 
 
-@bp.delete("/jobs/<job_id>", responses={204: None} | problems(409))
+@bp.delete("/jobs/<job_id>", responses=answers({204: None}, 409))
 @needs(WRITE)
 def delete_job(path: JobPath) -> Response:
     """It is gone from the lists; what it did stays."""
@@ -140,7 +141,7 @@ def delete_job(path: JobPath) -> Response:
     return Response(status=204)
 
 
-@bp.post("/jobs/<job_id>/toggle", responses={200: Job} | problems(409))
+@bp.post("/jobs/<job_id>/toggle", responses=answers({200: Job}, 409))
 @needs(WRITE)
 def toggle_job(path: JobPath, body: Switch) -> Response:
     """On or off; off it has no next run."""
@@ -156,7 +157,7 @@ def toggle_job(path: JobPath, body: Switch) -> Response:
     return answered(acted(act))
 
 
-@bp.post("/jobs/<job_id>/run", responses={202: Queued} | problems(409))
+@bp.post("/jobs/<job_id>/run", responses=answers({202: Queued}, 409))
 @needs(RUN)
 def run_job(path: JobPath, header: RunHeader, body: RunBody) -> Response:
     """A run at once, also while the job is off."""
@@ -180,7 +181,7 @@ def run_job(path: JobPath, header: RunHeader, body: RunBody) -> Response:
     return answered(acted(act), 202)
 
 
-@bp.get("/jobs/<job_id>/history", responses={200: many(Execution)})
+@bp.get("/jobs/<job_id>/history", responses=answers({200: many(Execution)}))
 @needs(READ)
 def job_history(path: JobPath, query: HistoryQuery) -> Response:
     """What became of its runs, newest first."""
@@ -191,7 +192,7 @@ def job_history(path: JobPath, query: HistoryQuery) -> Response:
     return answered([as_execution(run) for run in found])
 
 
-@bp.get("/health", responses={200: SchedulerHealth, 503: SchedulerHealth})
+@bp.get("/health", responses=answers({200: SchedulerHealth, 503: SchedulerHealth}))
 @for_anybody
 def health() -> Response:
     """Whether jobs are run; 503 if not."""

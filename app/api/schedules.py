@@ -7,12 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from flask import Response
-from flask_openapi import APIBlueprint, Tag
+from flask_openapi.blueprint import APIBlueprint
+from flask_openapi.models.tag import Tag
 from sqlalchemy.orm import Session
 
 from app.api.auth import caller, count_run, for_anybody, needs
 from app.api.bodies import sent
-from app.api.docs import SECURITY, problems
+from app.api.docs import SECURITY, answers
 from app.api.faces import acted, answered, door, execution_id, schedule_id, state
 from app.api.shapes import (
     Ahead,
@@ -65,14 +66,14 @@ bp = APIBlueprint(
     url_prefix="/api/v1",
     abp_tags=[Tag(name="schedules", description="Schedules of workflows, as document 004.")],
     abp_security=SECURITY,
-    abp_responses=problems(),
+    abp_responses=answers(),
 )
 
 
 # --- making and changing --------------------------------------------------------------------------
 
 
-@bp.post("/schedules", responses={201: Schedule} | problems(409))
+@bp.post("/schedules", responses=answers({201: Schedule}, 409))
 @needs(WRITE)
 def create_schedule(body: ScheduleBody) -> Response:
     """A new schedule, with its next execution."""
@@ -94,7 +95,7 @@ def create_schedule(body: ScheduleBody) -> Response:
     return _changed(act, 201)
 
 
-@bp.put("/schedules/<schedule_id>", responses={200: Schedule} | problems(409))
+@bp.put("/schedules/<schedule_id>", responses=answers({200: Schedule}, 409))
 @needs(WRITE)
 def update_schedule(path: SchedulePath, body: SchedulePatch) -> Response:
     """What was sent changes, the rest stays."""
@@ -116,7 +117,7 @@ def update_schedule(path: SchedulePath, body: SchedulePatch) -> Response:
     return _changed(act)
 
 
-@bp.delete("/schedules/<schedule_id>", responses={200: Removed} | problems(409))
+@bp.delete("/schedules/<schedule_id>", responses=answers({200: Removed}, 409))
 @needs(WRITE)
 def remove_schedule(path: SchedulePath) -> Response:
     """It is gone from the lists; what it did stays."""
@@ -127,7 +128,7 @@ def remove_schedule(path: SchedulePath) -> Response:
     return answered({"status": "removed", "schedule_id": its})
 
 
-@bp.post("/schedules/<schedule_id>/pause", responses={200: Schedule} | problems(409))
+@bp.post("/schedules/<schedule_id>/pause", responses=answers({200: Schedule}, 409))
 @needs(WRITE)
 def pause_schedule(path: SchedulePath, body: PauseBody) -> Response:
     """It rests until it is resumed, by hand or at `resume_at`."""
@@ -140,7 +141,7 @@ def pause_schedule(path: SchedulePath, body: PauseBody) -> Response:
     )
 
 
-@bp.post("/schedules/<schedule_id>/resume", responses={200: Schedule} | problems(409))
+@bp.post("/schedules/<schedule_id>/resume", responses=answers({200: Schedule}, 409))
 @needs(WRITE)
 def resume_schedule(path: SchedulePath, body: ResumeBody) -> Response:
     """It goes on from now."""
@@ -152,7 +153,7 @@ def resume_schedule(path: SchedulePath, body: ResumeBody) -> Response:
     )
 
 
-@bp.post("/schedules/<schedule_id>/clone", responses={201: Schedule} | problems(409))
+@bp.post("/schedules/<schedule_id>/clone", responses=answers({201: Schedule}, 409))
 @needs(WRITE)
 def clone_schedule(path: SchedulePath, body: CloneBody) -> Response:
     """The same once more, at rest."""
@@ -168,7 +169,7 @@ def clone_schedule(path: SchedulePath, body: CloneBody) -> Response:
 # --- runs -----------------------------------------------------------------------------------------
 
 
-@bp.post("/schedules/<schedule_id>/run", responses={202: Begun} | problems(409))
+@bp.post("/schedules/<schedule_id>/run", responses=answers({202: Begun}, 409))
 @needs(RUN)
 def run_schedule(path: SchedulePath, header: RunHeader, body: RunBody) -> Response:
     """A run at once, also while it rests."""
@@ -189,7 +190,7 @@ def run_schedule(path: SchedulePath, header: RunHeader, body: RunBody) -> Respon
     return _begun(act)
 
 
-@bp.get("/schedules/<schedule_id>/executions", responses={200: Executions})
+@bp.get("/schedules/<schedule_id>/executions", responses=answers({200: Executions}))
 @needs(READ)
 def list_executions(path: SchedulePath, query: ExecutionsQuery) -> Response:
     """What became of its runs, newest first."""
@@ -206,7 +207,7 @@ def list_executions(path: SchedulePath, query: ExecutionsQuery) -> Response:
 
 @bp.post(
     "/schedules/<schedule_id>/executions/<execution_id>/cancel",
-    responses={200: Begun} | problems(409),
+    responses=answers({200: Begun}, 409),
 )
 @needs(RUN)
 def cancel_execution(path: ExecutionPath) -> Response:
@@ -219,7 +220,7 @@ def cancel_execution(path: ExecutionPath) -> Response:
 
 @bp.post(
     "/schedules/<schedule_id>/executions/<execution_id>/retry",
-    responses={202: Begun} | problems(409),
+    responses=answers({202: Begun}, 409),
 )
 @needs(RUN)
 def retry_execution(path: ExecutionPath) -> Response:
@@ -233,7 +234,7 @@ def retry_execution(path: ExecutionPath) -> Response:
 # --- looking --------------------------------------------------------------------------------------
 
 
-@bp.get("/schedules", responses={200: SchedulePage})
+@bp.get("/schedules", responses=answers({200: SchedulePage}))
 @needs(READ)
 def list_schedules(query: SchedulesQuery) -> Response:
     """A page of the schedules, newest first."""
@@ -253,7 +254,7 @@ def list_schedules(query: SchedulesQuery) -> Response:
     return answered({"items": items, **paged})
 
 
-@bp.get("/schedules/workflow/<workflow_id>", responses={200: WorkflowSchedules})
+@bp.get("/schedules/workflow/<workflow_id>", responses=answers({200: WorkflowSchedules}))
 @needs(READ)
 def schedules_of_workflow(path: WorkflowPath) -> Response:
     """The schedules of a workflow, by their next execution."""
@@ -267,21 +268,21 @@ def schedules_of_workflow(path: WorkflowPath) -> Response:
     return answered({"workflow_id": of_class.workflow_id, "schedules": shown, "count": len(shown)})
 
 
-@bp.get("/schedules/stats", responses={200: Stats})
+@bp.get("/schedules/stats", responses=answers({200: Stats}))
 @needs(READ)
 def overall_stats() -> Response:
     """How the runs of all schedules went."""
     return answered(stats(db.session(), None, caller().actor, now=utcnow()))
 
 
-@bp.get("/schedules/<schedule_id>", responses={200: Schedule})
+@bp.get("/schedules/<schedule_id>", responses=answers({200: Schedule}))
 @needs(READ)
 def get_schedule(path: SchedulePath) -> Response:
     """One schedule."""
     return answered(_shown(db.session(), _schedule(path)))
 
 
-@bp.get("/schedules/<schedule_id>/stats", responses={200: Stats})
+@bp.get("/schedules/<schedule_id>/stats", responses=answers({200: Stats}))
 @needs(READ)
 def schedule_stats(path: SchedulePath) -> Response:
     """How its runs went."""
@@ -289,7 +290,7 @@ def schedule_stats(path: SchedulePath) -> Response:
     return answered(stats(db.session(), its, caller().actor, now=utcnow()))
 
 
-@bp.get("/schedules/<schedule_id>/preview", responses={200: Ahead})
+@bp.get("/schedules/<schedule_id>/preview", responses=answers({200: Ahead}))
 @needs(READ)
 def preview_schedule(path: SchedulePath, query: PreviewQuery) -> Response:
     """What it says in words, and its next runs."""
@@ -302,7 +303,7 @@ def preview_schedule(path: SchedulePath, query: PreviewQuery) -> Response:
     return answered(as_preview(recurrence.preview(its, query.n, now=now)))
 
 
-@bp.get("/schedules/<schedule_id>/explain", responses={200: Explanation})
+@bp.get("/schedules/<schedule_id>/explain", responses=answers({200: Explanation}))
 @needs(READ)
 def explain_schedule(path: SchedulePath) -> Response:
     """Why it does not run: each cause that was looked at."""
@@ -318,7 +319,7 @@ def explain_schedule(path: SchedulePath) -> Response:
     )
 
 
-@bp.get("/schedules/<schedule_id>/conflicts", responses={200: Conflicts})
+@bp.get("/schedules/<schedule_id>/conflicts", responses=answers({200: Conflicts}))
 @needs(READ)
 def schedule_conflicts(path: SchedulePath) -> Response:
     """What it is in conflict with; nothing is blocked by it."""
@@ -327,7 +328,7 @@ def schedule_conflicts(path: SchedulePath) -> Response:
     return answered({"conflicts": [asdict(one) for one in found], "count": len(found)})
 
 
-@bp.post("/schedules/validate", responses={200: Valid})
+@bp.post("/schedules/validate", responses=answers({200: Valid}))
 @needs(READ)
 def validate_config(body: ValidateBody) -> Response:
     """What a configuration means; writes nothing."""
@@ -335,7 +336,7 @@ def validate_config(body: ValidateBody) -> Response:
     return answered({"valid": True, **as_preview(found)})
 
 
-@bp.get("/health", responses={200: ScheduleHealth, 503: ScheduleHealth})
+@bp.get("/health", responses=answers({200: ScheduleHealth, 503: ScheduleHealth}))
 @for_anybody
 def health() -> Response:
     """Whether schedules are run; 503 if not."""

@@ -24,8 +24,8 @@ def _moment(text: str) -> str:
 Object = dict[str, Any]
 Moment = Annotated[str, AfterValidator(_moment)]
 # Checked by the services, which say no in the documented words.
-FROM_1_TO_200 = {"minimum": 1, "maximum": 200}
-FROM_1_TO_50 = {"minimum": 1, "maximum": 50}
+FROM_1_TO_200: dict[str, Any] = {"minimum": 1, "maximum": 200}
+FROM_1_TO_50: dict[str, Any] = {"minimum": 1, "maximum": 50}
 
 
 class Problem(BaseModel):
