@@ -32,7 +32,6 @@ from app.services.schedule_errors import (
     InvalidScheduleException,
     ScheduleConflictException,
     ScheduleNotFoundException,
-    SchedulePermissionException,
     ScheduleQuotaException,
     WorkflowNotFoundException,
 )
@@ -107,17 +106,6 @@ def require_room(session: Session, practice: Practice | None) -> None:
     if (session.scalar(mine) or 0) >= most:
         raise ScheduleQuotaException(
             _("This practice has %(most)s schedules already, as many as it may.", most=most)
-        )
-
-
-def require_alone(session: Session) -> None:
-    """What holds for all practices is one office's only if it is alone.
-
-    Raises `SchedulePermissionException`.
-    """
-    if len(session.scalars(sa.select(Practice.id).limit(2)).all()) > 1:
-        raise SchedulePermissionException(
-            _("This holds for all practices: no single office changes it.")
         )
 
 

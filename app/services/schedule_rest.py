@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from app.models.system import SystemState
 from app.services import aaa
-from app.services.schedule_filling import require_alone
 from app.services.schedule_reading import Who, actor_of
+from app.services.schedule_taking import require_alone
 
 log = logging.getLogger("schedule_service")
 

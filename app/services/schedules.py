@@ -12,7 +12,7 @@ an `Actor`, who sees only their practices, an id that was vouched for, or None f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,7 +20,6 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app.models.automation import (
-    AutomationRun,
     AutomationSchedule,
     RunTrigger,
     ScheduleType,
@@ -30,14 +29,11 @@ from app.models.types import new_uuid
 from app.services import recurrence, recurring, runs
 from app.services import schedule_filling as filling
 from app.services.actors import Actor
-from app.services.locks import locked
 from app.services.recurrence import Preview, Recurrence
 from app.services.schedule_config import Rules, Timing, read_flat
 from app.services.schedule_conflicts import Conflict, conflicts, conflicts_of, warnings_of
 from app.services.schedule_errors import (
-    ScheduleConflictException,
-    ScheduleNotFoundException,
-    WorkflowNotFoundException,
+    InvalidScheduleException,
 )
 from app.services.schedule_explain import Finding, explain
 from app.services.schedule_faces import Door, TaskFace
@@ -50,11 +46,12 @@ from app.services.schedule_reading import (
     get_schedule,
     history,
     list_schedules,
-    live_runs,
     timing_of,
 )
 from app.services.schedule_records import decided, record
+from app.services.schedule_runs import cancel_run, retry_run, run_now
 from app.services.schedule_stats import stats
+from app.services.schedule_taking import a_bool, face_of, take
 
 __all__ = [
     "Conflict",
@@ -68,6 +65,7 @@ __all__ = [
     "clone_schedule",
     "conflicts",
     "conflicts_of",
+    "due_to_resume",
     "explain",
     "get_run",
     "get_schedule",
@@ -77,6 +75,7 @@ __all__ = [
     "pause_schedule",
     "preview",
     "remove_schedule",
+    "resume_in_time",
     "resume_schedule",
     "retry_run",
     "run_now",
@@ -85,8 +84,6 @@ __all__ = [
     "warnings_of",
 ]
 
-KEY_HOLDS = timedelta(hours=24)  # how long an idempotency key means the same run
-MOST_KEY = 200
 MOST_REASON = 500
 
 Config = Mapping[str, Any] | Timing
@@ -140,7 +137,7 @@ def add_schedule(
     schedule.context_data = read_context(context_data)
     schedule.name = _first_name(session, options, of_class.description or face.name, timing, now)
     filling.require_sense(schedule, face)
-    active = _bool("active", options.get("active", True))
+    active = a_bool("active", options.get("active", True))
     return insert(session, schedule, actor, now=now, door=door, active=active, links=options)
 
 
@@ -229,11 +226,11 @@ def update_schedule(
     that is taken, `InvalidScheduleException`.
     """
     actor = actor_of(user_id)
-    schedule = _take(session, schedule_id, actor)
+    schedule = take(session, schedule_id, actor)
     filling.require_version(schedule, version)
     filling.require_known(changes)
     was, former, next_was = decided(schedule), schedule.name, schedule.next_execution_at
-    face = _face(schedule, door)
+    face = face_of(schedule, door)
     with session.no_autoflush:
         _fill(session, schedule, schedule_config, changes, face, now)
         if context_data is not None:
@@ -299,7 +296,7 @@ def _switch(
 ) -> None:
     if "active" not in changes:
         return
-    active = _bool("active", changes["active"])
+    active = a_bool("active", changes["active"])
     if active and not schedule.switched_on:
         _wake(session, schedule, now)
     elif not active and schedule.switched_on:
@@ -314,31 +311,6 @@ def _changed(was: Mapping[str, Any], schedule: AutomationSchedule) -> list[str]:
 def _touch(schedule: AutomationSchedule, actor: Actor, now: datetime) -> None:
     schedule.version += 1
     schedule.updated_by, schedule.updated_at = actor.name, now
-
-
-def _bool(field: str, given: Any) -> bool:
-    if not isinstance(given, bool):
-        raise filling.bad(field, _("true or false is needed"))
-    return given
-
-
-def _take(session: Session, schedule_id: str, actor: Actor) -> AutomationSchedule:
-    """The schedule, ours until the commit and as it is now.
-
-    Raises `ScheduleNotFoundException`, and `SchedulePermissionException` for what is everyone's.
-    """
-    found = get_schedule(session, schedule_id, actor)
-    schedule = locked(session, AutomationSchedule, found.id)
-    if schedule.deleted_at is not None:
-        raise ScheduleNotFoundException(schedule_id)
-    if schedule.practice_id is None and actor.practice_ids is not None:
-        filling.require_alone(session)
-    return schedule
-
-
-def _face(schedule: AutomationSchedule, door: Door) -> TaskFace | None:
-    row = schedule.automation_class
-    return door.face(row.class_name) if row else None
 
 
 # --- resting, going on, going --------------------------------------------------------------------
@@ -359,7 +331,7 @@ def pause_schedule(
     Twice is harmless. Raises `ScheduleNotFoundException`, `InvalidScheduleException`.
     """
     actor = actor_of(user_id)
-    schedule = _take(session, schedule_id, actor)
+    schedule = take(session, schedule_id, actor)
     if resume_at is not None and (resume_at.tzinfo is None or resume_at <= now):
         raise filling.bad("resume_at", _("must be in the future"))
     if reason is not None and (not isinstance(reason, str) or len(reason) > MOST_REASON):
@@ -404,7 +376,7 @@ def resume_schedule(
     if missed not in ("skip", "run_once"):
         raise filling.bad("missed", _("one of %(names)s", names="skip, run_once"))
     actor = actor_of(user_id)
-    schedule = _take(session, schedule_id, actor)
+    schedule = take(session, schedule_id, actor)
     was, since = decided(schedule), schedule.paused_at
     if not schedule.switched_on:
         _wake(session, schedule, now)
@@ -416,6 +388,31 @@ def resume_schedule(
         begun = recurring.queue(session, schedule, f"manual:{new_uuid()}", now, now, cause)
     record(session, schedule, "schedule_resume", actor, door.via, now, was=was, execution_id=begun)
     return schedule
+
+
+def due_to_resume(session: Session, now: datetime, limit: int = 100) -> list[str]:
+    """The schedules whose pause ends by now, the longest over first (R6)."""
+    s = AutomationSchedule
+    over = sa.select(s.schedule_id).where(
+        s.resume_at <= now, s.deleted_at.is_(None), s.paused_at.is_not(None)
+    )
+    return list(session.scalars(over.order_by(s.resume_at, s.id).limit(limit)))
+
+
+def resume_in_time(session: Session, schedule_id: str, *, now: datetime, door: Door) -> bool:
+    """End a pause whose time has come; False: nothing was left to run, so it is completed (R6).
+
+    Raises `ScheduleNotFoundException`.
+    """
+    try:
+        with session.begin_nested():
+            resume_schedule(session, schedule_id, None, now=now, door=door)
+        return True
+    except InvalidScheduleException:
+        schedule = take(session, schedule_id, actor_of(None))
+        schedule.paused_at = schedule.resume_at = None
+        recurring.complete(session, schedule)
+        return False
 
 
 def _wake(session: Session, schedule: AutomationSchedule, now: datetime) -> None:
@@ -448,7 +445,7 @@ def remove_schedule(
     Raises `ScheduleNotFoundException`, at a second call too.
     """
     actor = actor_of(user_id)
-    schedule = _take(session, schedule_id, actor)
+    schedule = take(session, schedule_id, actor)
     was = decided(schedule)
     recurring.cancel_waiting(session, schedule, now, "removed")
     recurring.stop(session, schedule, schedule.stopped_because or StoppedBecause.PAUSED)
@@ -484,126 +481,6 @@ def clone_schedule(
         plain = original.name[: filling.MOST_NAME - 16]
         copy.name = filling.free_name(session, _("%(name)s (copy)", name=plain))
     return insert(session, copy, actor, now=now, door=door, active=False, action="schedule_clone")
-
-
-# --- runs by hand --------------------------------------------------------------------------------
-
-
-def run_now(
-    session: Session,
-    schedule_id: str,
-    user_id: Who,
-    *,
-    now: datetime,
-    door: Door,
-    dry_run: bool | None = None,
-    idempotency_key: str | None = None,
-) -> AutomationRun:
-    """A run that begins at once, also while the schedule rests; ring the scheduler afterwards.
-
-    The same key within 24 hours is the same run, if the same was asked for. Raises
-    `ScheduleNotFoundException`, `WorkflowNotFoundException`, `InvalidScheduleException` and, if as
-    many run as may or the key came with another body, `ScheduleConflictException`.
-    """
-    actor = actor_of(user_id)
-    schedule = _take(session, schedule_id, actor)
-    if schedule.schedule_type == ScheduleType.EVENT:
-        raise filling.bad("schedule_type", _("an event schedule runs for its items only"))
-    face = _face(schedule, door)
-    if face is None:
-        row = schedule.automation_class
-        raise WorkflowNotFoundException(row.workflow_id if row else "-")
-    if dry_run is not None:
-        _bool("dry_run", dry_run)
-    asked = _asked(idempotency_key, dry_run)
-    if known := _known_run(session, schedule, asked, now):
-        return known
-    if schedule.dry_run if dry_run is None else dry_run:
-        face.require_plan()
-    if _live(session, schedule) >= (schedule.max_instances or face.max_instances):
-        raise ScheduleConflictException(_("As many runs of this schedule wait or run as may."))
-    cause = recurring.Cause(RunTrigger.MANUAL, actor.name, dry_run, asked=asked)
-    begun = recurring.queue(session, schedule, f"manual:{new_uuid()}", now, now, cause)
-    assert begun is not None  # noqa: S101  nobody else has this uuid
-    record(
-        session, schedule, "schedule_run_now", actor, door.via, now,
-        was=decided(schedule), execution_id=begun,
-    )  # fmt: skip
-    return get_run(session, begun)
-
-
-def _asked(key: str | None, dry_run: bool | None) -> dict[str, Any]:
-    if key is None:
-        return {}
-    if not isinstance(key, str) or not 1 <= len(key) <= MOST_KEY or not key.isprintable():
-        raise filling.bad("Idempotency-Key", _("1 to %(most)s characters", most=MOST_KEY))
-    return {"key": key, "dry_run": dry_run}
-
-
-def _known_run(
-    session: Session, schedule: AutomationSchedule, asked: Mapping[str, Any], now: datetime
-) -> AutomationRun | None:
-    """The run that this key began; the schedule's lock keeps a second one from beginning."""
-    if not asked:
-        return None
-    r = AutomationRun
-    mine = sa.select(r).where(
-        r.schedule_id == schedule.id,
-        r.trigger == RunTrigger.MANUAL,
-        r.due_at > now - KEY_HOLDS,
-        r.config_snapshot["asked"]["key"].as_string() == asked["key"],
-    )
-    found = session.scalars(mine.order_by(r.id.desc()).limit(1)).one_or_none()
-    if found is not None and (found.config_snapshot or {})["asked"] != dict(asked):
-        raise ScheduleConflictException(_("This key was used for another request."))
-    return found
-
-
-def _live(session: Session, schedule: AutomationSchedule) -> int:
-    return live_runs(session, [schedule.id]).get(schedule.id, 0)
-
-
-def cancel_run(
-    session: Session, execution_id: str, user_id: Who, *, now: datetime, door: Door
-) -> AutomationRun:
-    """End a run that waits or runs; what it does now is rolled back.
-
-    Raises `ExecutionNotFoundException`, and `ScheduleConflictException` if it has ended.
-    """
-    actor = actor_of(user_id)
-    run = get_run(session, execution_id, actor)
-    schedule = _take(session, run.schedule.schedule_id, actor)
-    try:
-        runs.cancel_run(session, run, now)
-    except runs.RunEnded as ended:
-        raise ScheduleConflictException(ended.sentence) from ended
-    record(
-        session, schedule, "schedule_run_cancel", actor, door.via, now,
-        was=decided(schedule), execution_id=execution_id,
-    )  # fmt: skip
-    return run
-
-
-def retry_run(
-    session: Session, execution_id: str, user_id: Who, *, now: datetime, door: Door
-) -> AutomationRun:
-    """Try once more what failed, timed out or was cancelled, as it was set up then (R4).
-
-    Raises `ExecutionNotFoundException`, `ScheduleConflictException`.
-    """
-    actor = actor_of(user_id)
-    run = get_run(session, execution_id, actor)
-    schedule = _take(session, run.schedule.schedule_id, actor)
-    try:
-        again = runs.retry_run(session, run, now)
-    except runs.NotRetryable as never:
-        raise ScheduleConflictException(never.sentence) from never
-    again.triggered_by = actor.name
-    record(
-        session, schedule, "schedule_retry", actor, door.via, now,
-        was=decided(schedule), execution_id=again.execution_id,
-    )  # fmt: skip
-    return again
 
 
 # --- looking -------------------------------------------------------------------------------------

@@ -294,6 +294,24 @@ def test_where_nothing_is_left_it_does_not_go_on(desk: Desk) -> None:
     assert desk.resume(row).state == "active"
 
 
+def test_a_pause_ends_by_itself_when_its_time_has_come(desk: Desk) -> None:  # Q26
+    row = desk.add({"schedule_type": "interval", "hours": 5})
+    over = desk.add({"schedule_type": "one_time", "scheduled_time": "2026-03-02T13:00:00Z"})
+    for one in (row, over):
+        desk.pause(one, resume_at=NOON + 2 * HOUR)
+    later = NOON + 2 * HOUR
+    assert schedules.due_to_resume(desk.session, later - SECOND) == []
+    assert schedules.due_to_resume(desk.session, later) == [row.schedule_id, over.schedule_id]
+    resumed = [
+        schedules.resume_in_time(desk.session, one.schedule_id, now=later, door=DOOR)
+        for one in (row, over)
+    ]
+    assert resumed == [True, False]
+    assert (row.state, row.next_execution_at) == ("active", NOON + 5 * HOUR)
+    assert (over.state, over.next_execution_at) == ("completed", None)
+    assert schedules.due_to_resume(desk.session, later) == []
+
+
 def test_what_is_removed_is_gone_but_for_its_history(desk: Desk) -> None:
     row = desk.add(name="noon")
     run = desk.run_now(row)
