@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 INSTANCE = Path(__file__).parent / "instance"  # what this machine keeps for itself
 ENV_FILE = find_dotenv(usecwd=True) or ".env"
 SHORTEST_SECRET = 32  # bytes
+SHORTEST_KEY = 32  # characters
 LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 HOST_NAME = re.compile(rf"({LABEL}\.)*(?![0-9]+$){LABEL}", re.I)  # no number of the network
 IN_NO_ADDRESS = re.compile(r'[\s<>"\\^`{|}]')
@@ -62,6 +63,8 @@ class Settings(BaseSettings):
     public_catalogue: bool = True
     student_approval: bool = False
     ratelimit_storage_uri: str = "memory://"
+    api_key: SecretStr | None = None
+    health_public_counts: bool = True
 
     waitlist_cutoff: timedelta = timedelta(hours=2)
     waitlist_min_answer: timedelta = timedelta(minutes=15)
@@ -115,6 +118,17 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
+
+    @field_validator("api_key")
+    @classmethod
+    def _hard_to_guess(cls, key: SecretStr | None) -> SecretStr | None:
+        """It opens every schedule, wherever this runs (schedules A1)."""
+        if key and (len(key.get_secret_value()) < SHORTEST_KEY or plain(key) in EXAMPLE_SECRETS):
+            raise ValueError(
+                f"shorter than {SHORTEST_KEY} characters or an example: set it to the output of"
+                ' python -c "import secrets; print(secrets.token_urlsafe(48))", or to nothing'
+            )
+        return key
 
     @field_validator("waitlist_cutoff", "waitlist_min_answer", mode="before")
     @classmethod

@@ -32,7 +32,8 @@ def create_app(settings: Settings | None = None, role: str = "web") -> Flask:
     settings = settings or load()
     if settings.demo or settings.environment == "DEVELOPMENT":
         settings = with_secrets(settings)  # all processes sign the same links
-    app = Flask("app", template_folder="../templates")
+    serves = role == "web" and settings.database is not None
+    app = _described() if serves else Flask("app", template_folder="../templates")
     app.extensions["settings"] = settings
     app.extensions["rules"] = rules_from(settings)
     app.config["ROLE"] = role
@@ -50,12 +51,20 @@ def create_app(settings: Settings | None = None, role: str = "web") -> Flask:
         migrate.init_app(app, db, directory=str(MIGRATIONS))
     health.init_app(app)
     cli.init_app(app)
-    if role == "web" and settings.database is not None:
-        from app import admin, web  # the scheduler and the replay do without
+    if serves:
+        from app import admin, api, web  # the scheduler and the replay do without
 
         web.init_app(app)
         admin.init_app(app)
+        api.init_app(app)
     return app
+
+
+def _described() -> Flask:
+    """A Flask that describes its REST; the other processes do without what that takes."""
+    from app.api.docs import described
+
+    return described("app", template_folder="../templates")
 
 
 def _threads(settings: Settings, role: str) -> int:

@@ -104,3 +104,30 @@ def count(limit: str, *whose: str) -> Callable[[], None]:
         counter.storage.incr(item.key_for(*whose), item.get_expiry(), -1)
 
     return take_off
+
+
+def require_room(limit: str, *whose: str) -> None:
+    """Refuse whoever has used a limit up, and count nothing. Raises `TooManyRequests`."""
+    if limiter.enabled and not limiter.limiter.test(parse(limit), *whose):
+        raise TooManyRequests(retry_after=_seconds_left(limit, *whose))
+
+
+def forget(limit: str, *whose: str) -> None:
+    """Begin a count anew, if there is one."""
+    item = parse(limit)
+    if limiter.enabled and limiter.limiter.get_window_stats(item, *whose).remaining < item.amount:
+        limiter.limiter.clear(item, *whose)
+
+
+def left(limit: str, *whose: str) -> tuple[int, int, int] | None:
+    """The limit, what is left of it, and in how many seconds it begins anew; None: not counted."""
+    if not limiter.enabled:
+        return None
+    item = parse(limit)
+    remaining = limiter.limiter.get_window_stats(item, *whose).remaining
+    return item.amount, remaining, _seconds_left(limit, *whose)
+
+
+def _seconds_left(limit: str, *whose: str) -> int:
+    until = limiter.limiter.get_window_stats(parse(limit), *whose).reset_time
+    return max(int(until - time.time()), 1)

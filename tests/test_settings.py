@@ -141,6 +141,9 @@ def test_the_environment_wins_over_the_file(
         ("WAITLIST_STAGGER_SECONDS", "1e15"),
         ("WAITLIST_STAGGER_SECONDS", "86401"),
         ("WAITLIST_STAGGER_SECONDS", "-1"),
+        ("API_KEY", "k" * 31),
+        ("API_KEY", "internal_secret_key"),
+        ("API_KEY", "your-api-key"),
     ],
 )
 def test_a_bad_value_is_one_sentence_that_names_the_variable(

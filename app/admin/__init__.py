@@ -9,6 +9,7 @@ from flask_admin import Admin
 from flask_admin.theme import Bootstrap4Theme
 
 from app.admin import (
+    api_keys,
     automation_classes,
     enrolments,
     history,
@@ -43,6 +44,7 @@ ROOMS: tuple[Any, ...] = (
     automation_classes,
     outbox,
     letter_texts,
+    api_keys,
 )
 
 

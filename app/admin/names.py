@@ -34,6 +34,7 @@ NEW = {
     "Trainer": _l("New trainer"),
     "User": _l("New user"),
     "AutomationSchedule": _l("New schedule"),
+    "ApiKey": _l("New key"),
 }
 LOOKS = {
     EnrolmentStatus.WAITLIST: "wait",

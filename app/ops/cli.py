@@ -16,6 +16,7 @@ COMMANDS: tuple[str, ...] = (
     "runs",
     "outbox",
     "users",
+    "apikeys",
     "demo",
 )
 

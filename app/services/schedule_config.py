@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from flask_babel import gettext as _
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from app.models.schedule import ScheduleType
+from app.models.schedule import MOST, ScheduleType
 from app.services.local_time import zone_names
 from app.services.schedule_errors import InvalidScheduleException
 from app.services.schedule_faults import Keys, checked, reason, sentence
@@ -202,7 +202,7 @@ class Common(Keys):
     )  # first: the next two ask it
     start_at: Moment | None = Field(default=None, examples=["2026-03-02T09:00:00Z"])
     end_at: Moment | None = Field(default=None, examples=["2026-12-31T18:00:00Z"])
-    max_executions: Annotated[int, Field(ge=1)] | None = Field(default=None, examples=[24])
+    max_executions: Annotated[int, Field(ge=1, le=MOST)] | None = Field(default=None, examples=[24])
 
     @model_validator(mode="after")
     def _in_order(self) -> Common:

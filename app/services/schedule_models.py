@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from app.models.automation import RunStatus
-from app.models.schedule import ScheduleType
+from app.models.schedule import MOST, ScheduleType
 from app.services.schedule_config import Zone, read_keys
 from app.services.schedule_faults import Keys, checked, reason, refused_by
 from app.services.schedule_options import read_context
@@ -210,7 +210,7 @@ class ScheduledJobConfig(Keys):
     max_instances: int = Field(default=1, ge=1, le=100, examples=[1])
     misfire_grace_time: int = Field(default=3600, ge=0, le=31_536_000, examples=[3600])
     coalesce: bool = Field(default=True, examples=[True])
-    max_executions: Annotated[int, Field(ge=1)] | None = Field(default=None, examples=[24])
+    max_executions: Annotated[int, Field(ge=1, le=MOST)] | None = Field(default=None, examples=[24])
     context_data: dict[str, Any] = Field(default_factory=dict, examples=[{}])
 
     @field_validator("schedule_config")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from flask_babel import gettext as _
 from pydantic import Field, model_validator
 
+from app.models.schedule import MOST
 from app.models.text import is_storable
 from app.services.schedule_errors import InvalidScheduleException
 from app.services.schedule_faults import Keys, checked, sentence
@@ -47,7 +48,7 @@ OF_EVENTS = OptionDefaults(None, None, None, None, 10, None)
 class ScheduleOptions(Keys):
     """The options of D2; null lets the task class decide, and knows no limit of executions."""
 
-    max_executions: Annotated[int, Field(ge=1)] | None = Field(default=None, examples=[24])
+    max_executions: Annotated[int, Field(ge=1, le=MOST)] | None = Field(default=None, examples=[24])
     max_instances: Annotated[int, Field(ge=1, le=100)] | None = Field(default=None, examples=[1])
     misfire_grace_time: Annotated[int, Field(ge=0, le=31_536_000)] | None = Field(
         default=None, examples=[3600]

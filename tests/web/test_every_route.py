@@ -34,6 +34,12 @@ OPEN = {
     "letterbox.show",
     "security.login",
     "security.logout",  # signs nobody out
+    # Whether schedules are run, and what programs may ask (schedules A1, A3).
+    "api_scheduler.health",
+    "api_schedules.health",
+    "api_docs.index",
+    "api_docs.description",
+    "api_docs.file",
     # How one gets in without a password yet; what opens anything is in the link of a letter.
     "accounts.sign_up",
     "accounts.new_password",
@@ -85,6 +91,8 @@ def test_every_post_without_the_key_is_refused(web_app: Flask) -> None:
         for endpoint, method, at in closed_doors(web_app)
         if method == "POST" and endpoint not in exempt
     }
+    programs = {name for name in answers if name.startswith(("api_scheduler.", "api_schedules."))}
+    assert {answers.pop(name) for name in programs} == {401}  # they have a key of their own
     assert set(answers.values()) <= {400}
 
 

@@ -1,0 +1,1 @@
+"""REST, as programs see it."""
