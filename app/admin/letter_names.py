@@ -52,12 +52,18 @@ ABOUT_ACCOUNTS = {
     "student_active": _l("Student approved"),
     "welcome": _l("Welcome"),
 }
+TO_PEOPLE = {
+    "birthday_today": _l("Birthday"),
+    "birthday_late": _l("Birthday, some days late"),
+    "profile_check": _l("Check your profile"),
+}
 GROUPS = (
     (_l("To students"), TO_STUDENTS),
     (_l("To trainers"), TO_TRAINERS),
     (_l("About accounts"), ABOUT_ACCOUNTS),
+    (_l("To people, by themselves"), TO_PEOPLE),
 )
-LETTERS: dict[str, Any] = TO_STUDENTS | TO_TRAINERS | ABOUT_ACCOUNTS
+LETTERS: dict[str, Any] = TO_STUDENTS | TO_TRAINERS | ABOUT_ACCOUNTS | TO_PEOPLE
 
 STATES = {
     OutboxState.PENDING: _l("Waiting"),

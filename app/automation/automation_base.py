@@ -262,6 +262,11 @@ class BaseAutomationTask:
         raise NotImplementedError("apply(step) of a task takes one step of its plan")
 
     @classmethod
+    def timeout_of(cls, config: Mapping[str, Any]) -> float | None:
+        """Seconds that a run may take with this configuration; None: as long as any."""
+        return cls.timeout_seconds
+
+    @classmethod
     def has_plan(cls) -> bool:
         """It says beforehand what it would do, so that it can be tried out."""
         return cls.plan is not BaseAutomationTask.plan

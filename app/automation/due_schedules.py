@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload
 
 from app.automation.automation_base import LEAST_GRACE, BaseAutomationTask, get_automation_class
+from app.automation.registry import known_classes
 from app.models.automation import (
     AutomationClasses,
     AutomationRun,
@@ -32,7 +33,7 @@ from app.models.job import Job
 from app.models.rules import rules_of
 from app.models.system import SystemState
 from app.models.text import REASON, said_by, storable
-from app.services import aaa, recurrence, recurring, runs
+from app.services import aaa, chains, recurrence, recurring, runs
 from app.services.occurrence import name_of
 from app.services.plan import job_id
 
@@ -102,9 +103,16 @@ def due_schedules(session: Session, now: datetime, limit: int = LIMIT) -> list[i
     put_off_ = sa.select(job.id).where(
         job.id == its_job, job.next_run_time > now.timestamp(), job.last_error.is_not(None)
     )
+    # One whose class is gone or disabled must not stand in the way of the others.
+    its_class = sa.and_(
+        AutomationClasses.enabled,
+        AutomationClasses.class_name.in_(known_classes()),
+    )
     due = (
         sa.select(s.id)
-        .where(s.active, s.next_execution_at <= now, s.deleted_at.is_(None), ~put_off_.exists())
+        .join(AutomationClasses, AutomationClasses.id == s.automation_class_id)
+        .where(s.active, s.paused_at.is_(None), s.deleted_at.is_(None))
+        .where(s.next_execution_at <= now, its_class, ~put_off_.exists())
         .order_by(s.next_execution_at, s.id)
         .limit(limit)
     )
@@ -123,6 +131,8 @@ def put_off(session: Session, schedule_id: int, error: Exception, now: datetime)
     aaa.error("schedule_trigger_error", schedule, exception=type(error).__name__)
     log.error("a schedule could not be claimed: %s", schedule_id, exc_info=error)
     id_ = job_id(schedule.name, schedule.schedule_id, rules_of(session).environment)
+    if session.get(Job, id_) is None:  # else it would be tried at each look
+        recurring.set_alarm(session, schedule)
     job = session.get(Job, id_, populate_existing=True)
     if job is None:
         return
@@ -145,7 +155,7 @@ def claim(session: Session, schedule_id: int, now: datetime) -> list[dict[str, s
     if task is None or all_paused(session):
         return []  # its job comes again, or is parked, with the reason
     if not _is_due(schedule, now):
-        recurring.set_alarm(session, schedule)
+        _reset_alarm(session, schedule, now)
         return []
     late = _late(session, schedule, now)
     following = recurring.next_of(session, schedule, now)
@@ -168,6 +178,15 @@ def claim(session: Session, schedule_id: int, now: datetime) -> list[dict[str, s
     else:
         recurring.set_alarm(session, schedule)
     return begun
+
+
+def _reset_alarm(session: Session, schedule: AutomationSchedule, now: datetime) -> None:
+    """For what is still to come; what was due and may not run is no alarm's business (C2.1)."""
+    at = schedule.next_execution_at
+    if at is not None and at > now and schedule.switched_on:
+        recurring.set_alarm(session, schedule)
+    else:
+        recurring.drop_alarm(session, schedule)
 
 
 def _read(session: Session, schedule_id: int) -> AutomationSchedule:
@@ -199,7 +218,10 @@ def _late(session: Session, schedule: AutomationSchedule, now: datetime) -> Late
     )
     # What somebody wrote into the row may be no occurrence of its rule; it was promised all the
     # same.
-    return Late(list(reversed(past.newest)) or [first], past.rest)
+    times = list(reversed(past.newest))
+    if not past.rest and (not times or times[0] != first):
+        times = [first, *times]
+    return Late(times, past.rest)
 
 
 def _move_on(session: Session, schedule: AutomationSchedule, following: datetime | None) -> bool:
@@ -226,7 +248,9 @@ def _split(late: Late, manners: Manners, now: datetime) -> tuple[list[datetime],
     if manners.coalesce:
         newest = late.times[-1:]
         return ([], late.times) if manners.is_missed(newest[0], now) else (newest, [])
-    missed = [at for at in late.times if manners.is_missed(at, now)]
+    # What is older than the newest hundred is missed, and with it the oldest that has a name.
+    nameless = late.times[:1] if late.older else []
+    missed = [at for at in late.times if at in nameless or manners.is_missed(at, now)]
     return [at for at in late.times if at not in missed], missed
 
 
@@ -240,7 +264,8 @@ def _begin(
 ) -> list[dict[str, str | None]]:
     """Queue what the limits allow, oldest first; the rest is on record or dropped (C2.6, C2.7)."""
     # A run that waits for another try gives way to the next occurrence (R3, G5).
-    runs.end_waiting_retries(session, schedule.id, schedule.schedule_id, now)
+    for given_up in runs.end_waiting_retries(session, schedule.id, schedule.schedule_id, now):
+        chains.ended(session, given_up, RunStatus.FAILED, now)
     allowed, refused = _beside(session, schedule, wanted, manners)
     if refused:
         recurring.note(

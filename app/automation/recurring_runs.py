@@ -28,6 +28,7 @@ from app.automation import claims, due_schedules, sorting
 from app.automation.automation_base import BaseAutomationTask, Failed, Registration, Skip, no_exit
 from app.automation.claims import Claimed
 from app.automation.due_schedules import Manners
+from app.automation.registry import get_registered_automation_classes
 from app.automation.sorting import Terms, Work, item_of
 from app.automation.steps import PermanentError, Plan, Stale, Step, TransientError
 from app.automation.worker import Clock, Line, Worker
@@ -40,6 +41,7 @@ from app.models.automation import (
     RunStatus,
     RunTrigger,
 )
+from app.models.bulk import among
 from app.models.text import named
 from app.services import aaa, chains, runs
 from app.services.occurrence import Occurrence, name_of
@@ -113,7 +115,7 @@ class RecurringBatch:
     def run(self) -> None:
         """All of it, one after another; what the process has no time for is given back."""
         began = time.perf_counter()
-        jobs = list(self.jobs)
+        jobs = self._oldest_first()
         while jobs and not self.worker.stops:
             self._one(jobs.pop(0))
         if jobs:
@@ -122,6 +124,17 @@ class RecurringBatch:
         if self.ended:
             took = time.perf_counter() - began
             self.worker.report(Line(self.name, self.ended, self.counters, took, self.error))
+
+    def _oldest_first(self) -> list[Claimed]:
+        """Runs of one claim are due at one instant, and begin in the order of their times (G5)."""
+        if len(self.jobs) == 1:
+            return list(self.jobs)
+        r = AutomationRun
+        asked = sa.select(r.execution_id, r.id).where(
+            among(r.execution_id, [item_of(job) for job in self.jobs])
+        )
+        number = {row.execution_id: row.id for row in self.session.execute(asked)}
+        return sorted(self.jobs, key=lambda job: (job.due, number.get(item_of(job), 0)))
 
     def put_off(self, error: Exception) -> None:
         """Something of it could not even begin: each job again later, with the reason."""
@@ -222,13 +235,16 @@ class RecurringBatch:
     def _is_full(self, terms: Terms, run: AutomationRun) -> bool:
         """Whether as many run as may: of this schedule, of its class's group (X2, G7)."""
         c, r, s = AutomationClasses, AutomationRun, AutomationSchedule
-        self.session.execute(  # all who count lock the same row, so that two can't both fit
-            sa.select(c.id).where(c.class_name.in_(self._group())).order_by(c.id).with_for_update()
-        )
+        # All who count lock the same rows, so that two can't both fit.
+        same = sa.select(c.id).where(c.class_name.in_(self._group())).order_by(c.id)
+        self.session.execute(same.with_for_update(key_share=True))
+        # A schedule without a practice works for all of them: it is in the way of each.
+        practice = terms.automation.practice_id
+        in_the_way = sa.or_(s.practice_id == practice, s.practice_id.is_(None))
         running = (
             sa.select(
                 sa.func.count().filter(s.id == terms.schedule_id).label("own"),
-                sa.func.count().filter(s.practice_id == terms.automation.practice_id).label("here"),
+                sa.func.count().filter(sa.true() if practice is None else in_the_way).label("here"),
                 sa.func.count().label("everywhere"),
             )
             .select_from(r)
@@ -246,8 +262,6 @@ class RecurringBatch:
 
     def _group(self) -> list[str]:
         """The classes that share a limit with this one."""
-        from app.automation.registry import get_registered_automation_classes
-
         group = self.cls.concurrency_group
         if group is None:
             return [self.class_name]
@@ -259,20 +273,17 @@ class RecurringBatch:
         if isinstance(begun, Dead):
             self.error = "its worker died"
             self.ended[RunStatus.FAILED] += 1
-            runs.remember(
-                self.session,
-                terms.schedule_id,
-                begun.run,
-                RunStatus.FAILED,
-                ended=0,
-                error=self.error,
-            )
+            now = self.clock()
+            chains.lock(self.session, terms.schedule_id)
+            chains.ended(self.session, begun.run.execution_id, RunStatus.FAILED, now)
 
     def _task(
         self, terms: Terms, run: AutomationRun, begun: Begun, now: datetime
     ) -> BaseAutomationTask:
         task = self.cls(run.item, terms.name)
-        task.session, task.now, task.config = self.session, now, dict(terms.config)
+        task.session, task.now = self.session, now
+        # What it was queued with, whatever was edited since: the record says what it ran with.
+        task.config = dict((run.config_snapshot or {}).get("task_config", terms.config))
         told = dict((run.config_snapshot or {}).get("context_data") or {})
         task.trigger_data = told | {
             "schedule_id": run.item,
@@ -293,8 +304,8 @@ class RecurringBatch:
     def _do(self, work: Work) -> None:
         work.task.config = config_of(self.cls, work.task.config)
         if work.task.trigger_data["dry_run"]:
-            plan = self._plan(work)
-            self._record(work, RunStatus.SUCCESS, result=plan.as_dry_result)
+            result = self._plan(work).as_dry_result | self._took(work)
+            self._record(work, RunStatus.SUCCESS, result=result)
         elif self.cls.has_plan():
             self._apply(work, self._plan(work))
         else:
@@ -316,9 +327,18 @@ class RecurringBatch:
                 self._again_after_the_stop(work)
                 return
             self._step(work, step, tally)
-        if tally.failed and tally.failed == len(plan.steps):
-            raise PermanentError(f"each of its {tally.failed} steps failed: {tally.errors[0]}")
-        self._record(work, RunStatus.SUCCESS, result=_result(plan, tally), tally=tally)
+        result = _result(plan, tally) | self._took(work)
+        if not tally.failed or tally.failed < len(plan.steps):
+            self._record(work, RunStatus.SUCCESS, result=result, tally=tally)
+            return
+        error = PermanentError(f"each of its {tally.failed} steps failed: {tally.errors[0]}")
+        self.error = named(error, 500)
+        result["success"] = False
+        self._record(work, RunStatus.FAILED, result=result, tally=tally, error=error)
+
+    def _took(self, work: Work) -> dict[str, float]:
+        seconds = (self.clock() - _begun(work).started_at).total_seconds()
+        return {"duration_seconds": max(0.0, round(seconds, 3))}
 
     def _step(self, work: Work, step: Step, tally: Tally) -> None:
         try:
@@ -484,8 +504,11 @@ def next_try(
 
 
 def _result(plan: Plan, tally: Tally) -> dict[str, Any]:
-    counted = {"success": True, **tally.counters, "total": len(plan.steps)}
-    return counted | ({"errors": tally.errors} if tally.errors else {})
+    counted = dict(tally.counters)
+    if plan.failed_as:
+        counted[plan.failed_as] = tally.failed
+    told = {"total": len(plan.steps), "errors": tally.errors, "dry_run": False}
+    return {"success": True, **counted, **told}
 
 
 def _user_id(actor: str | None) -> int | None:

@@ -86,6 +86,12 @@ def get_automation_class(name: str) -> Registration | None:
     return _registered.get(name) or _registered.get(RENAMED.get(name, ""))
 
 
+def known_classes() -> list[str]:
+    """The names, old ones included, under which there is a task class."""
+    load()
+    return sorted({*_registered, *(old for old, new in RENAMED.items() if new in _registered)})
+
+
 def registration_of(cls: type[BaseAutomationTask]) -> Registration | None:
     """The record of a class, whatever name it was given."""
     load()

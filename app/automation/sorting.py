@@ -112,7 +112,8 @@ def terms_of(
     automation = _schedule(session, name, class_name)
     if automation is None:
         return None
-    seconds = automation.timeout_seconds or cls.timeout_seconds
+    config = automation.task_config or {}
+    seconds = automation.timeout_seconds or cls.timeout_of(config)
     development = rules_of(session).environment is Environment.DEVELOPMENT
     return Terms(
         session,
@@ -121,7 +122,7 @@ def terms_of(
         automation.id,
         automation.name,
         timedelta(seconds=seconds) if seconds else None,
-        automation.task_config or {},
+        config,
         why_off(automation),
         development and not cls.destructive,
     )

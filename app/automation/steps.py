@@ -36,12 +36,15 @@ class Plan:
 
     steps: Sequence[Step]
     counters: Mapping[str, int] = field(default_factory=dict)
+    failed_as: str | None = None  # the counter of steps that fail
 
     @property
     def as_dry_result(self) -> dict[str, Any]:
         """What the record of a dry run says (schedules P1)."""
         return {
+            "success": True,
             **self.counters,
+            "errors": [],
             "dry_run": True,
             "steps": [step.told for step in self.steps[:SHOWN]],
             "total": len(self.steps),

@@ -32,7 +32,7 @@ from app.delivery.sandbox import (
 from app.models.enrolment import INVITED
 from app.models.outbox import LetterText, Outbox
 from app.models.practice import Practice
-from app.services import account_letters, letter_reading, letter_words
+from app.services import account_letters, letter_reading, letter_words, people_letters
 from app.services.letter_facts import Course, Day, Facts, Happened, Person, Seat, is_for_trainers
 from app.services.letter_rules import RULES
 from app.services.links import PATHS, AddressBook
@@ -47,6 +47,7 @@ KINDS = tuple(RULES)
 
 ALWAYS = frozenset({"recipient_name", "practice_name", "links"})
 OF_ACCOUNTS = ALWAYS | {"reason", "time_left"}
+OF_PEOPLE = frozenset({"name", "first_name", "practice_name", "links"})
 OF_TRAININGS = ALWAYS | {"training_name", "type_name", "events", "reason", "policy_text"}
 OF_SEATS = frozenset(
     {"student_name", "deadline", "answer_time", "time_left", "place", "waiting", "invitation"}
@@ -60,6 +61,9 @@ def names_of(kind: str) -> frozenset[str]:
     """The variables that a letter of this kind may name: the others would always be blank."""
     if kind in account_letters.KINDS:
         return OF_ACCOUNTS | ({"student_name"} if kind == "student_created" else frozenset())
+    if kind in people_letters.KINDS:
+        own = {people_letters.BIRTHDAY_LATE: "days_late", people_letters.PROFILE_CHECK: "missing"}
+        return OF_PEOPLE | ({own[kind]} if kind in own else frozenset())
     names = OF_TRAININGS if kind in WHOLE else OF_TRAININGS | OF_SEATS
     if kind in letter_reading.NAMES_ATTENDEES:
         names |= {"attendees"}
@@ -86,7 +90,7 @@ class Sample:
 
 def sample(practice: Practice, kind: str, settings: Settings, now: datetime) -> Sample:
     """Ada, who is invited to a course of two days; Tess, who teaches it."""
-    account = kind in account_letters.KINDS
+    account = kind in letter_reading.ABOUT_NO_TRAINING
     ada = _person(1, "Ada", "Example")
     reader = _person(2, "Tess", "Example") if is_for_trainers(kind) else ada
     start = (now + timedelta(days=21)).replace(minute=0, second=0, microsecond=0)
@@ -137,6 +141,10 @@ def _person(number: int, first: str, last: str) -> Person:
 def _row(kind: str, now: datetime) -> Outbox:
     """A row that is in no database."""
     payload: dict[str, Any] = {"reason": REASONS.get(kind, ""), "policy_text": POLICY}
+    if kind == people_letters.BIRTHDAY_LATE:
+        payload["days_late"] = 3
+    if kind == people_letters.PROFILE_CHECK:
+        payload["missing"] = ["phone", "address"]
     if kind in account_letters.WITH_LINK:
         payload["until"] = (now + timedelta(hours=3)).isoformat()
     return Outbox(key=f"{kind}:sample", kind=kind, invite_no=1, payload=payload, created_at=now)
@@ -144,7 +152,7 @@ def _row(kind: str, now: datetime) -> Outbox:
 
 POLICY = _l("Tell us a day before it starts at the latest.")
 # What the payload of these says; the others' readers get what staff typed.
-REASONS = dict.fromkeys(set(RULES) - account_letters.KINDS, _l("The trainer is ill")) | {
+REASONS = dict.fromkeys(set(RULES) - letter_reading.ABOUT_NO_TRAINING, _l("The trainer is ill")) | {
     "account_changed": "password",
     "account_totp_reset": _l("You lost your phone"),
 }
@@ -155,6 +163,8 @@ def _links(facts: Facts, to: AddressBook) -> dict[str, str]:
     kind = facts.row.kind
     if kind in account_letters.KINDS:
         return {"page": to.page("/…")}
+    if kind in people_letters.KINDS:
+        return rendering.people_links(kind, to) | {"unsubscribe": to.page("/no-greetings/…")}
     if facts.to_trainer or facts.seat is None:
         return {"training": to.for_trainers(1), "notifications": to.notifications()}
     purposes = rendering.LINKS.get(kind, {})

@@ -29,7 +29,7 @@ from app.delivery.sandbox import TextFailed, is_blank, render, subject_line
 from app.delivery.transports import trace
 from app.models.enrolment import INVITED
 from app.models.outbox import LetterText, Outbox
-from app.services import account_letters, letter_reading, letter_words, links
+from app.services import account_letters, letter_reading, letter_words, links, people_letters
 from app.services.letter_facts import Facts, Untrue, plain
 from app.services.letter_words import NAMES
 from app.services.links import AddressBook, Ticket
@@ -60,7 +60,7 @@ class Letter:
     language: str
     calendar: bytes | None
     calendar_method: str | None  # REQUEST or CANCEL
-    unsubscribe: str | None = None  # a URL, only for reminders (ML5)
+    unsubscribe: str | None = None  # a URL, only for what one can do without (ML5)
     cancelled: bytes | None = None  # a calendar of days that are no more, beside the other
 
 
@@ -213,6 +213,8 @@ class _Desk:
         """The letter's addresses; without keys what needs a token leads to the own page."""
         if facts.row.kind in account_letters.KINDS:
             return {"page": self.addresses.page(str(facts.row.payload.get("page", "/")))}
+        if facts.row.kind in people_letters.KINDS:
+            return self._links_of_people(facts)
         if facts.to_trainer or facts.seat is None:
             return {
                 "training": self.addresses.for_trainers(facts.course.id),
@@ -223,6 +225,17 @@ class _Desk:
         for name, ticket in tickets.items():
             token = links.token_of(ticket, self.keys[0])
             urls[name] = self.addresses.link(ticket.purpose, token)
+        return urls
+
+    def _links_of_people(self, facts: Facts) -> dict[str, str]:
+        """To their profile or the trainings, and how to get no more such letters."""
+        urls = people_links(facts.row.kind, self.addresses)
+        if self.keys:
+            practice, reader = facts.course.practice_id, facts.reader
+            path = people_letters.no_more(
+                self.keys[0], reader.id, practice, reader.email, facts.row.created_at
+            )
+            urls["unsubscribe"] = self.addresses.page(path)
         return urls
 
     def _alert(self, facts: Facts, wording: Wording, why: str) -> None:
@@ -258,6 +271,12 @@ LINKS: dict[str, dict[str, str]] = {
     "expired": {"join_again": "re-enable"},
     "reminder_student": {"unsubscribe": "unsubscribe"},
 }
+
+
+def people_links(kind: str, to: AddressBook) -> dict[str, str]:
+    """What a letter about no training leads to, as far as it needs no token."""
+    page = "/me/profile" if kind == people_letters.PROFILE_CHECK else "/trainings"
+    return {"page": to.page(page), "unsubscribe": to.notifications()}
 
 
 def put(wording: Wording, told: dict[str, Any]) -> tuple[str, str, str]:

@@ -114,6 +114,14 @@ def selected(model: Any, columns: dict[str, Any], source: sa.Select[Any]) -> sa.
     return source.with_only_columns(*made, maintain_column_froms=True)
 
 
+def insert_once(session: Session, model: Any, row: dict[str, Any], keys: Sequence[str]) -> bool:
+    """Insert `row`, unless one with the same `keys` is there; say whether it is ours."""
+    statement = _insert(dialect_of(session), model.__table__).values(row)
+    once = statement.on_conflict_do_nothing(index_elements=list(keys))
+    inserted: Any = session.execute(once)
+    return bool(inserted.rowcount == 1)
+
+
 def upsert_selected(
     dialect: str, model: Any, columns: dict[str, Any], source: sa.Select[Any], key: str
 ) -> Any:

@@ -170,6 +170,11 @@ def reminders_wanted() -> ColumnElement[bool]:
     return sa.func.coalesce(UserSettings.msg_reminders, sa.true())
 
 
+def greetings_wanted() -> ColumnElement[bool]:
+    """Letters on birthdays and about one's own profile (people PS8)."""
+    return sa.func.coalesce(UserSettings.msg_greetings, sa.true())
+
+
 def invitations_since(
     student_id: int | sa.SQLColumnExpression[int], since: datetime | ColumnElement[datetime]
 ) -> sa.ScalarSelect[int]:

@@ -91,8 +91,10 @@ def _follow(
     target_id = schedule.on_success_schedule_id if good else schedule.on_failure_schedule_id
     if target_id is None:
         return
+    lock(session, target_id)  # who counts, counts alone; chains have no circles (R8)
     target = session.get_one(AutomationSchedule, target_id, populate_existing=True)
-    works = target.switched_on and target.automation_class is not None
+    of_class = target.automation_class
+    works = target.switched_on and of_class is not None and of_class.enabled
     if not works or recurring.limit_reached(target):
         log.info("chain ends: schedule=%s is off", target.schedule_id)
         return

@@ -39,6 +39,7 @@ class Person(NamedTuple):
     wants_mail: bool
     wants_reminders: bool
     language: str | None
+    wants_greetings: bool = True
 
     @property
     def fullname(self) -> str:

@@ -21,7 +21,7 @@ from app.models.enrolment_history import EnrolmentHistory
 from app.models.outbox import Outbox
 from app.models.person import PersonStatus, Student, Trainer
 from app.models.practice import Practice
-from app.models.queue import reminders_wanted
+from app.models.queue import greetings_wanted, reminders_wanted
 from app.models.training import (
     AssignmentStatus,
     Location,
@@ -31,7 +31,7 @@ from app.models.training import (
     TrainingType,
 )
 from app.models.user import Role, User, UserSettings, roles_users
-from app.services import account_letters, letter_rules
+from app.services import account_letters, letter_rules, people_letters
 from app.services.letter_facts import (
     UNDELIVERED,
     Course,
@@ -72,11 +72,14 @@ class _About:
         self.teachers = self._teachers(rows, trainings)
         self.office = self._office(rows)
         self.senders = self._senders(rows)
+        self.members = self._members(rows)
 
     def facts_of(self, row: Outbox, now: datetime) -> Facts | Untrue:
         """What one row may say; says no where its reader or its subject is not there any more."""
         if row.kind in account_letters.KINDS:
             return self._account_facts(row, now)
+        if row.kind in people_letters.KINDS:
+            return self._people_facts(row, now)
         reader = self.people.get(row.user_id or 0)
         course = self.courses.get(_training_of(row, self.seats) or 0)
         if reader is None or course is None:
@@ -107,6 +110,18 @@ class _About:
         sender = self.senders.get(said.get("practice", 0), NO_PRACTICE)
         about = self.people.get(said.get("about", 0))
         return Facts(row, reader, sender, (), None, about, None, None, None, "", "", ())
+
+    def _people_facts(self, row: Outbox, now: datetime) -> Facts | Untrue:
+        """A letter of a practice to one of its people: true while they are."""
+        reader = self.people.get(row.user_id or 0)
+        sender = self.senders.get(row.payload.get("practice", 0))
+        if reader is None or sender is None:
+            return Untrue("there is nobody, or nothing, to write about")
+        facts = Facts(row, reader, sender, (), None, None, None, None, None, "", "", ())
+        why_not = list(letter_rules.objections(facts, now, teaches=False, office=False))
+        if (sender.practice_id, reader.id) not in self.members:
+            why_not.append("no longer theirs")
+        return next((Untrue(why) for why in why_not), facts)
 
     def _facts(self, row: Outbox, reader: Person, course: Course) -> Facts:
         seat = self.seats.get(row.enrolment_id or 0)
@@ -197,9 +212,14 @@ class _About:
         return {person.id: person for person in self._ask(Person, _people(), ids)}
 
     def _senders(self, rows: Sequence[Outbox]) -> dict[int, Course]:
-        """The practices that account letters come from, each as a course without a training."""
-        named = [r.payload.get("practice") for r in rows if r.kind in account_letters.KINDS]
+        """The practices of letters about no training, each as a course without one."""
+        named = [r.payload.get("practice") for r in rows if r.kind in ABOUT_NO_TRAINING]
         return {c.practice_id: c for c in self._ask(Course, _practices(), named)}
+
+    def _members(self, rows: Sequence[Outbox]) -> set[tuple[int, int]]:
+        """(practice, user) of the active students and trainers among these readers."""
+        readers = [row.user_id for row in rows if row.kind in people_letters.KINDS]
+        return set(self._ask(_pair, _members(), readers))
 
     def _teachers(
         self, rows: Sequence[Outbox], trainings: Iterable[int | None]
@@ -219,6 +239,7 @@ def _pair(of: int, user_id: int) -> tuple[int, int]:
     return of, user_id
 
 
+ABOUT_NO_TRAINING = account_letters.KINDS | people_letters.KINDS
 NAMES_ATTENDEES = ("reminder_trainer",)
 OF_AN_INVITATION = ("accepted", "declined", "expired", "undelivered")
 # Whose reader wants to know who did it, and why: staff among themselves.
@@ -382,6 +403,7 @@ PERSON: tuple[Any, ...] = (
     sa.func.coalesce(UserSettings.msg_transactional_emails, sa.true()),
     reminders_wanted(),
     UserSettings.language,
+    greetings_wanted(),
 )
 
 
@@ -389,6 +411,17 @@ PERSON: tuple[Any, ...] = (
 def _people() -> Any:
     wanted = sa.select(*PERSON).outerjoin(UserSettings, UserSettings.user_id == User.id)
     return wanted.where(among(User.id, "ids"))
+
+
+@cache
+def _members() -> Any:
+    each = [
+        sa.select(role.practice_id, role.user_id).where(
+            among(role.user_id, "ids"), role.status == PersonStatus.ACTIVE
+        )
+        for role in (Student, Trainer)
+    ]
+    return sa.union(*each)
 
 
 @cache

@@ -15,8 +15,8 @@ from app.models.enrolment import (
     WAITLIST,
     EnrolmentStatus,
 )
-from app.services import account_letters
-from app.services.letter_facts import UNDELIVERED, Facts
+from app.services import account_letters, people_letters
+from app.services.letter_facts import UNDELIVERED, Facts, as_instant
 
 Rule = Callable[[Facts, datetime], str | None]  # why it is no longer true
 
@@ -53,6 +53,21 @@ def _takes_place(facts: Facts, _now: datetime) -> str | None:
     return "the training is cancelled" if facts.course.cancelled_at else None
 
 
+def _greetings_wanted(facts: Facts, _now: datetime) -> str | None:
+    return None if facts.reader.wants_greetings else "opted out of greetings"
+
+
+def _has_account(facts: Facts, _now: datetime) -> str | None:
+    return None if facts.reader.active else "inactive account"
+
+
+def _same_day(facts: Facts, now: datetime) -> str | None:
+    """What says "today" is true until that day ends, whatever held it up."""
+    ends_at = as_instant(facts.row.payload.get("until"))
+    return "that day is over" if ends_at is not None and ends_at <= now else None
+
+
+TO_PEOPLE: tuple[Rule, ...] = (_greetings_wanted, _has_account)
 OPEN_INVITATION: tuple[Rule, ...] = (_in(INVITED), _same_invitation, _in_time)
 
 # Every letter we write, and what must be true when it goes out. What trainers are told of happened,
@@ -84,6 +99,9 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "training_cancelled_trainer": (),
     "reminder_trainer": (_takes_place, _ahead),
     UNDELIVERED: (),  # whatever became of the enrolment, that student cannot be told
+    people_letters.BIRTHDAY_TODAY: (*TO_PEOPLE, _same_day),
+    people_letters.BIRTHDAY_LATE: TO_PEOPLE,
+    people_letters.PROFILE_CHECK: TO_PEOPLE,
 } | dict.fromkeys(account_letters.KINDS, ())
 TO_THE_OFFICE_TOO = (UNDELIVERED,)  # whose readers need not teach
 ONE_CAN_DO_WITHOUT = ("reminder_student",)  # and each says how (people PS10)

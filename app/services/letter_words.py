@@ -39,6 +39,10 @@ NAMES = frozenset(
         "links",
         "invitation",  # what became of it: open, ended
         "ended_by",  # who ended it, if neither student nor clock: staff, undelivered
+        "name",  # the reader's, in full
+        "first_name",
+        "days_late",  # of a greeting
+        "missing",  # in a profile
         "next_invited",  # whether the place went to the next in line at once
     }
 )
@@ -74,8 +78,24 @@ def variables(facts: Facts, links: dict[str, str], now: datetime) -> dict[str, A
         "links": links,
         "invitation": facts.invitation,
         "ended_by": facts.ended_by,
+        "name": facts.reader.fullname,
+        "first_name": plain(facts.reader.first_name),
+        "days_late": facts.row.payload.get("days_late") or "",
+        "missing": _missing(facts.row.payload.get("missing", ())),
         "next_invited": facts.told is not None and facts.told.filled,
     }
+
+
+def _missing(checks: Sequence[str]) -> str:
+    """What these checks of a profile look for, in words."""
+    words = {
+        "name": _("your first and last name"),
+        "phone": _("your telephone number"),
+        "address": _("your address"),
+        "birthday": _("your birthday"),
+        "emergency_contact": _("whom to call in an emergency"),
+    }
+    return ", ".join(str(words[check]) for check in checks if check in words)
 
 
 def student_name(person: Person | None) -> str:

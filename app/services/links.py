@@ -190,12 +190,12 @@ def _read(token: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=")
 
 
-def unbent(token: str) -> str:
+def unbent(token: str, longest: int = LONGEST_LOOK) -> str:
     """A token freed once of what mail programs do to links: escaped twice, `.` `>` `)` at the end.
 
     What is no token comes back as it is, shortened (people PI3).
     """
-    return unquote(token[:LONGEST_LOOK]).strip(BENT).lstrip("<(")
+    return unquote(token[:longest]).strip(BENT).lstrip("<(")
 
 
 # --- addresses -----------------------------------------------------------------------------------

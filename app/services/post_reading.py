@@ -16,7 +16,7 @@ from app.models.outbox import Outbox
 from app.models.person import Student, Trainer
 from app.models.training import Training
 from app.models.user import User
-from app.services import account_letters
+from app.services import account_letters, people_letters
 
 
 class Named(NamedTuple):
@@ -40,7 +40,7 @@ def of_practices(ids: Iterable[int]) -> sa.ColumnElement[bool]:
     trainings = sa.select(Training.id).where(Training.practice_id.in_(theirs))
     seats = sa.select(TrainingEnroll.id).where(TrainingEnroll.training_id.in_(trainings))
     no_seat = o.enrolment_id.is_(None)
-    about_account = o.kind.in_(sorted(account_letters.KINDS))
+    about_account = o.kind.in_(sorted(account_letters.KINDS | people_letters.KINDS))
     practice = o.payload["practice"].as_integer()
     return sa.or_(
         o.enrolment_id.in_(seats),

@@ -123,7 +123,8 @@ def jobs_of(session: Session, schedule: AutomationSchedule) -> dict[str, Occurre
     """
     wanted: dict[str, Occurrence] = {}
     at = schedule.next_execution_at
-    if at is not None and schedule.switched_on:
+    of_class = schedule.automation_class
+    if at is not None and schedule.switched_on and of_class is not None and of_class.enabled:
         wanted[schedule.schedule_id] = Occurrence(schedule.schedule_id, at, at)
     r = AutomationRun
     waiting = sa.select(r.execution_id, r.not_before, r.due_at).where(

@@ -547,14 +547,23 @@ def note_times(
     _born(session, status, row)
 
 
-def end_waiting_retries(session: Session, schedule_id: int, item: str, now: datetime) -> None:
-    """What waits for another try never gets it: it failed, with the error it had (schedules R3)."""
+def end_waiting_retries(session: Session, schedule_id: int, item: str, now: datetime) -> list[str]:
+    """What waits for another try never gets it: it failed, with the error it had (schedules R3).
+
+    Their execution ids.
+    """
     r = AutomationRun
-    waiting = sa.select(r.id).where(
-        r.schedule_id == schedule_id, r.item == item, r.status == QUEUED, r.attempt > 0
+    waiting = sa.select(r.id, r.execution_id).where(
+        r.schedule_id == schedule_id,
+        r.item == item,
+        r.status == QUEUED,
+        r.attempt > 0,
+        r.error.is_not(None),  # else it was given back by a process that stopped (R7)
     )
-    ids = list(session.scalars(waiting))
-    move_runs(session, ids, QUEUED, RunStatus.FAILED, finished_at=now, not_before=None)
+    found = {row.id: row.execution_id for row in session.execute(waiting)}
+    ended = move_runs(session, list(found), QUEUED, RunStatus.FAILED, finished_at=now,
+                      not_before=None)  # fmt: skip
+    return [found[id_] for id_ in ended]
 
 
 def queue(session: Session, row: dict[str, Any]) -> str | None:
@@ -706,12 +715,13 @@ def retry_run(session: Session, run: AutomationRun, now: datetime) -> Automation
         item=run.item,
         occurrence=f"manual:{execution_id}",
         status=QUEUED,
+        attempt=0,
         trigger="manual",
-        due_at=now,
-        not_before=now,
         retry_of=run.execution_id,
         dry_run=run.dry_run,
         config_snapshot=run.config_snapshot,
+        due_at=now,
+        not_before=now,
     )
     session.add(again)
     session.flush()  # its job stands beside it
@@ -730,7 +740,7 @@ def waiting_by_hand(session: Session, execution_ids: Sequence[str]) -> dict[str,
 
 
 def _job_of(session: Session, run: AutomationRun) -> str:
-    # A recurring schedule's own uuid names its alarm; each of its runs has a job besides.
+    # A run of a recurring schedule has a job of its own: the one of its item is the alarm.
     recurs = run.item == run.schedule.schedule_id
     item = run.execution_id if recurs or run.trigger == "manual" else run.item
     return plan.job_id(run.schedule.name, item, rules_of(session).environment)

@@ -115,6 +115,12 @@ def want_reminders(session: Session, user_id: int, wanted: bool) -> None:
     settings_of(user).msg_reminders = wanted
 
 
+def want_greetings(session: Session, user_id: int, wanted: bool) -> None:
+    """Greetings and profile checks come, or come no more (people PS8). Twice is once."""
+    user = locked(session, User, user_id)
+    settings_of(user).msg_greetings = wanted
+
+
 def change_address(session: Session, student: Student, email: str, now: datetime) -> list[str]:
     """A new address, which no letter has come back from; refills everywhere, as `opt_in` (WF6).
 

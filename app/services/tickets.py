@@ -1,4 +1,4 @@
-"""Signed links of account letters: what they are for, whom they are about, until when they work.
+"""Signed links of letters about no training: what for, about whom, until when they work.
 
 Nothing of them is kept. What makes one stop earlier stands in it and is compared with the row: the
 version of the account, the address that it had (reliability SE3, people PS7).
@@ -12,8 +12,14 @@ from typing import Any
 from itsdangerous import BadData, URLSafeSerializer
 
 SIGN_UP, NEW_PASSWORD, NEW_ADDRESS = "sign-up", "new-password", "new-address"
+NO_GREETINGS = "no-greetings"  # of letters that need no account to be stopped
 # Where the page of each is.
-PATHS = {SIGN_UP: "/sign-up", NEW_PASSWORD: "/new-password", NEW_ADDRESS: "/new-address"}
+PATHS = {
+    SIGN_UP: "/sign-up",
+    NEW_PASSWORD: "/new-password",
+    NEW_ADDRESS: "/new-address",
+    NO_GREETINGS: "/no-greetings",
+}
 VALID_FOR = {
     SIGN_UP: timedelta(days=1),
     NEW_PASSWORD: timedelta(hours=3),

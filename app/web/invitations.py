@@ -26,12 +26,13 @@ from flask_babel import lazy_gettext as _l
 from flask_limiter.util import get_remote_address
 from markupsafe import Markup
 
+from app.delivery.rendering import link_keys
 from app.extensions import csrf, db, unit, utcnow
 from app.limits import count
-from app.services import answers
+from app.services import answers, greetings, students
 from app.services.answers import Day, Outcome, Reader, Seen, State, Why
 from app.services.letter_words import clock_time, date_of, instant, zone_name, zone_of
-from app.services.links import unbent
+from app.services.links import LONGEST_LOOK, unbent
 from app.web import whoami
 
 bp = Blueprint("invitations", __name__)
@@ -39,9 +40,11 @@ csrf.exempt(bp)
 
 LINKS = "30 per minute"
 UNSUBSCRIBE = "300 per minute"  # one mail provider unsubscribes many people at once
+ONE_CLICKS = ("invitations.unsubscribe", "invitations.no_greetings")
 
+LONGEST_TOKEN = 400  # of a link that carries what it says
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}  # RFC 8058
-ROOMS = ("/invitations/", "/waitlist/", "/unsubscribe/")
+ROOMS = ("/invitations/", "/waitlist/", "/unsubscribe/", "/no-greetings/")
 HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -70,7 +73,7 @@ OPPOSITES = {
 @bp.before_request
 def _count() -> None:
     """By address, never by token: a token has more than one spelling (reliability ML1)."""
-    unsubscribes = request.endpoint == "invitations.unsubscribe"
+    unsubscribes = request.endpoint in ONE_CLICKS
     limit, room = (UNSUBSCRIBE, "unsubscribe") if unsubscribes else (LINKS, "links")
     count(limit, room, get_remote_address())
 
@@ -124,6 +127,28 @@ def unsubscribe(token: str) -> Response:
             return _to_page("unsubscribe", token)
         who = who._replace(wants_reminders=False)
     return _unsubscribe_page(who, token, 200)
+
+
+@bp.route("/no-greetings/", methods=["GET", "POST"], defaults={"token": ""})
+@bp.route("/no-greetings/<token>", methods=["GET", "POST"], strict_slashes=False)
+@bp.route("/no-greetings/<path:token>", methods=["GET", "POST"])
+def no_greetings(token: str) -> Response:
+    """No more greetings and profile checks: GET asks, POST acts, as above."""
+    keys = link_keys(current_app.extensions["settings"])
+    who = greetings.reader(db.session(), keys, unbent(token, LONGEST_TOKEN), utcnow())
+    if who is None:
+        return _no_such_link()
+    one_click = request.form.to_dict() == ONE_CLICK
+    if request.method == "POST":
+        if not one_click and not _is_ours(token, _digest_of(who), "no-greetings", LONGEST_TOKEN):
+            return _no_greetings_page(who, token, 400)
+        user_id = who.user_id
+        unit(db.session, lambda: students.want_greetings(db.session(), user_id, False))
+        if not one_click:
+            there = url_for(".no_greetings", token=unbent(token, LONGEST_TOKEN))
+            return make_response("", 303, {"Location": there})
+        who = who._replace(wants_greetings=False)
+    return _no_greetings_page(who, token, 200)
 
 
 # --- pages ----------------------------------------------------------------------------------------
@@ -194,6 +219,23 @@ def _unsubscribe_page(who: Reader, token: str, status: int) -> Response:
     return make_response(html, status)
 
 
+def _no_greetings_page(who: greetings.Reader, token: str, status: int) -> Response:
+    html = render_template(
+        "invitations/no_greetings.html",
+        who=who,
+        practice_name=who.practice_name,
+        words=NOT_FROM_THE_PAGE if status == 400 else None,
+        key=_form_key(_digest_of(who), "no-greetings"),
+        token=unbent(token, LONGEST_TOKEN),
+    )
+    return make_response(html, status)
+
+
+def _digest_of(who: greetings.Reader) -> str:
+    """What the key of this page's form is bound to."""
+    return f"{who.user_id} {who.digest}"
+
+
 def _no_such_link() -> Response:
     """One answer for whatever does not verify, at the same cost (waitlist WK3)."""
     name = practice.name if (practice := whoami.practice()) else "Nextseat"
@@ -231,10 +273,10 @@ def _form_key(digest: str, act: str) -> str:
     return hmac.digest(secret, f"{act} {digest}".encode(), "sha256").hex()
 
 
-def _is_ours(token: str, digest: str, act: str) -> bool:
+def _is_ours(token: str, digest: str, act: str, longest: int = LONGEST_LOOK) -> bool:
     """Whether a POST comes from the page of this very token and answer."""
     repeated, key = request.form.get("token", ""), request.form.get("key", "")
-    same = hmac.compare_digest(repeated.encode(), unbent(token).encode())
+    same = hmac.compare_digest(repeated.encode(), unbent(token, longest).encode())
     return same and hmac.compare_digest(key.encode(), _form_key(digest, act).encode())
 
 

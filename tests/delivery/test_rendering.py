@@ -22,8 +22,9 @@ from app.models import (
     TrainingEvent,
     UserSettings,
 )
-from app.services import account_letters, letters, links, post, students, waitlist
+from app.services import letters, links, post, students, waitlist
 from app.services.actors import CONSOLE, LINK
+from app.services.letter_reading import ABOUT_NO_TRAINING
 from app.services.letter_rules import RULES
 from app.services.letter_words import NAMES
 from app.services.occurrence import Occurrence
@@ -78,7 +79,7 @@ class Page(HTMLParser):
 # --- every letter ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", sorted(RULES.keys() - account_letters.KINDS))
+@pytest.mark.parametrize("key", sorted(RULES.keys() - ABOUT_NO_TRAINING))
 def test_every_letter_makes_sense_from_real_rows(cast: Cast, key: str) -> None:
     row = promised(cast, key)
     made = letter(cast, row)

@@ -29,6 +29,7 @@ OPEN = {
     "invitations.show_waitlist",
     "invitations.answer_waitlist",
     "invitations.unsubscribe",
+    "invitations.no_greetings",
     # The demo and DEVELOPMENT alone; elsewhere 404 (people PF4).
     "letterbox.index",
     "letterbox.show",

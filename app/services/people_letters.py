@@ -1,0 +1,113 @@
+"""Letters that a practice writes to its people by itself: greetings, a look at their profile.
+
+They are about no training. Whoever wants none is asked at promising and again at sending, and each
+says how to get no more of them: its link carries all it needs, signed (schedules B4, F3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models.bulk import dialect_of, insert_rows, random_uuid, selected, send
+from app.models.outbox import Outbox, OutboxState
+from app.services import tickets
+
+BIRTHDAY_TODAY, BIRTHDAY_LATE = "birthday_today", "birthday_late"
+PROFILE_CHECK = "profile_check"
+KINDS = frozenset({BIRTHDAY_TODAY, BIRTHDAY_LATE, PROFILE_CHECK})
+LINK_VALID_FOR = timedelta(days=180)  # as all links in letters (waitlist WK1)
+
+
+def birthday(
+    session: Session,
+    practice_id: int,
+    user_id: int,
+    year: int,
+    days_late: int,
+    until: datetime,
+    due_at: datetime,
+    now: datetime,
+) -> bool:
+    """Happy birthday, some days ago or today, which ends at `until`; once a year (schedules B3)."""
+    letter = BIRTHDAY_LATE if days_late else BIRTHDAY_TODAY
+    key = f"birthday:{user_id}:{year}"
+    about: dict[str, Any] = {"practice": practice_id, "days_late": days_late}
+    about |= {} if days_late else {"until": until.isoformat()}
+    return _promise(session, letter, key, user_id, about, due_at, now)
+
+
+def profile_check(
+    session: Session,
+    practice_id: int,
+    student_id: int,
+    user_id: int,
+    execution_id: str,
+    missing: Sequence[str],
+    due_at: datetime,
+    now: datetime,
+) -> bool:
+    """Please check your profile; what is `missing` in it (schedules F3)."""
+    key = f"{PROFILE_CHECK}:{student_id}:{execution_id}"
+    about = {"practice": practice_id, "missing": list(missing)}
+    return _promise(session, PROFILE_CHECK, key, user_id, about, due_at, now)
+
+
+def _promise(
+    session: Session,
+    letter: str,
+    key: str,
+    user_id: int,
+    about: dict[str, Any],
+    due_at: datetime,
+    now: datetime,
+) -> bool:
+    """False: it was promised before."""
+    columns = {
+        "uuid": random_uuid(),
+        "key": f"{key}:email:{user_id}",
+        "channel": "email",
+        "aggregate": f"people/{user_id}",
+        "kind": letter,
+        "user_id": user_id,
+        "payload": about,
+        "state": OutboxState.PENDING,
+        "due_at": due_at,
+        "created_at": now,
+    }
+    row = selected(Outbox, columns, sa.select())
+    statement = insert_rows(dialect_of(session), Outbox, row, once_per="key")
+    return bool(send(session, statement, {}).rowcount == 1)
+
+
+# --- the link to get no more of them -------------------------------------------------------------
+
+
+def no_more(key: bytes, user_id: int, practice_id: int, address: str, since: datetime) -> str:
+    """The path of the page that stops them; the same for the same letter."""
+    facts = [user_id, practice_id, _digest(address)]
+    token = tickets.write(key.hex(), tickets.NO_GREETINGS, facts, since + LINK_VALID_FOR)
+    return tickets.path(tickets.NO_GREETINGS, token)
+
+
+def asked_to_stop(keys: Sequence[bytes], token: str, now: datetime) -> tuple[int, int, str] | None:
+    """(user, practice, digest of the address) that a token names; None: no genuine one."""
+    for key in keys:
+        facts = tickets.read(key.hex(), tickets.NO_GREETINGS, token, now)
+        if facts is not None and [type(fact) for fact in facts] == [int, int, str]:
+            return facts[0], facts[1], facts[2]
+    return None
+
+
+def is_sent_to(address: str, digest: str) -> bool:
+    """Whether a link went to this very address: another one has other links (reliability ML2)."""
+    return _digest(address) == digest
+
+
+def _digest(address: str) -> str:
+    return hashlib.sha256(address.lower().encode()).hexdigest()[:16]
