@@ -16,7 +16,7 @@ from app.models.enrolment import (
     EnrolmentStatus,
 )
 from app.services import account_letters
-from app.services.letter_facts import UNDELIVERED, Facts
+from app.services.letter_facts import ATTENDEE_LIST, OPEN_SPOT, UNDELIVERED, Facts
 
 Rule = Callable[[Facts, datetime], str | None]  # why it is no longer true
 
@@ -53,6 +53,20 @@ def _takes_place(facts: Facts, _now: datetime) -> str | None:
     return "the training is cancelled" if facts.course.cancelled_at else None
 
 
+def _can_be_invited(facts: Facts, _now: datetime) -> str | None:
+    return None if facts.seat is not None and facts.seat.active else "inactive account"
+
+
+def _free_for_them(facts: Facts, _now: datetime) -> str | None:
+    if facts.free is None:
+        return "nothing they could join, or want to hear of"
+    return None if facts.free > 0 else "no place is free any more"
+
+
+def _somebody_comes(facts: Facts, _now: datetime) -> str | None:
+    return None if facts.attendees else "nobody is enrolled any more"
+
+
 OPEN_INVITATION: tuple[Rule, ...] = (_in(INVITED), _same_invitation, _in_time)
 
 # Every letter we write, and what must be true when it goes out. What trainers are told of happened,
@@ -72,6 +86,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "training_rescheduled": (_in(*OPEN), _takes_place),
     "training_cancelled": (),
     "reminder_student": (_in(ENROLLED), _takes_place, _ahead),
+    "reminder_waitlist": (_in(WAITLIST), _can_be_invited, _takes_place, _ahead),
+    OPEN_SPOT: (_takes_place, _ahead, _free_for_them),
     "enrolled_trainer": (),
     "waitlisted_trainer": (),
     "invited_trainer": (),
@@ -83,10 +99,12 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "training_rescheduled_trainer": (_takes_place,),
     "training_cancelled_trainer": (),
     "reminder_trainer": (_takes_place, _ahead),
+    ATTENDEE_LIST: (_takes_place, _ahead, _somebody_comes),
     UNDELIVERED: (),  # whatever became of the enrolment, that student cannot be told
 } | dict.fromkeys(account_letters.KINDS, ())
 TO_THE_OFFICE_TOO = (UNDELIVERED,)  # whose readers need not teach
-ONE_CAN_DO_WITHOUT = ("reminder_student",)  # and each says how (people PS10)
+# And each says how (people PS10).
+ONE_CAN_DO_WITHOUT = ("reminder_student", "reminder_waitlist")
 
 
 def objections(facts: Facts, now: datetime, *, teaches: bool, office: bool) -> Iterator[str]:

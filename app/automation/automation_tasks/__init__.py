@@ -1,13 +1,30 @@
 """Every automation an administrator can schedule. To add one: a file, and a line here."""
 
+from app.automation.automation_tasks.attendee_list import SendAttendeeListTask
 from app.automation.automation_tasks.automatic_waitlist import AutomaticWaitList
+from app.automation.automation_tasks.delete_training import DeleteTrainingTask
+from app.automation.automation_tasks.open_spot_reminder import StudentOpenSpotReminder
 from app.automation.automation_tasks.student_reminder import StudentReminderTask
 from app.automation.automation_tasks.trainer_reminder import TrainerReminderTask
+from app.automation.automation_tasks.waitlist_reminder import WaitlistReminderTask
 
 TASKS = (
+    SendAttendeeListTask,  # tells trainers who comes
     AutomaticWaitList,  # ends the invitations that nobody answered, fills the places
+    DeleteTrainingTask,  # puts trainings away that are over
+    StudentOpenSpotReminder,  # tells students of places that are still free
     StudentReminderTask,  # writes to students before their training
     TrainerReminderTask,  # writes to trainers before their training
+    WaitlistReminderTask,  # asks who waits whether they still want a place
 )
 
-__all__ = ["TASKS", "AutomaticWaitList", "StudentReminderTask", "TrainerReminderTask"]
+__all__ = [
+    "TASKS",
+    "AutomaticWaitList",
+    "DeleteTrainingTask",
+    "SendAttendeeListTask",
+    "StudentOpenSpotReminder",
+    "StudentReminderTask",
+    "TrainerReminderTask",
+    "WaitlistReminderTask",
+]
