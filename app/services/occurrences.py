@@ -112,6 +112,24 @@ def _of_one(
             yield occurrence
 
 
+def ended_before(
+    session: Session, schedule: AutomationSchedule, now: datetime
+) -> list[tuple[str, datetime]]:
+    """(training, its last end) of what a schedule of ends leaves alone until it is confirmed (WB).
+
+    It ended before the schedule was switched on; the latest first.
+    """
+    found = []
+    rows = session.execute(_events(schedule, Anchor.LAST_END, now).add_columns(Training.name))
+    for training_id, of_one in groupby(rows, key=lambda row: row.training_id):
+        events = list(of_one)
+        end = max(event.end_time for event in events)
+        ended = Occurrence(str(training_id), end, end)
+        if end <= now and not counts(schedule, Anchor.LAST_END, ended, now):
+            found.append((events[0].name, end))
+    return sorted(found, key=lambda one: one[1], reverse=True)
+
+
 def at_most_due(
     session: Session,
     schedule: AutomationSchedule,
