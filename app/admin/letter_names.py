@@ -25,6 +25,8 @@ TO_STUDENTS = {
     "training_rescheduled": _l("Training rescheduled"),
     "training_cancelled": _l("Training cancelled"),
     "reminder_student": _l("Training is near"),
+    "reminder_waitlist": _l("Still on the waitlist"),
+    "open_spot": _l("A place is free, to everyone"),
 }
 TO_TRAINERS = {
     "enrolled_trainer": _l("Student enrolled"),
@@ -38,6 +40,7 @@ TO_TRAINERS = {
     "training_rescheduled_trainer": _l("Training rescheduled, to trainers"),
     "training_cancelled_trainer": _l("Training cancelled, to trainers"),
     "reminder_trainer": _l("Training is near, to trainers"),
+    "attendee_list": _l("Attendee list, to trainers"),
     "undelivered_trainer": _l("Student could not be told"),
 }
 ABOUT_ACCOUNTS = {

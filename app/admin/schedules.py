@@ -17,7 +17,8 @@ from wtforms import BooleanField
 from wtforms.validators import InputRequired, NumberRange, Optional
 
 from app.admin import items, office
-from app.admin.acts import Act, Needed
+from app.admin.acts import Act, Needed, Question
+from app.admin.fields import WholeNumber
 from app.admin.frame import SecureView
 from app.admin.jobs import read_jobs
 from app.admin.names import local
@@ -47,12 +48,16 @@ from app.automation.scheduler_ops import Renewed
 from app.extensions import db, utcnow
 from app.models import AutomationRun, AutomationSchedule, BeforeAfterEnum, Job
 from app.models.bulk import among
+from app.services import occurrences
+from app.services.actors import Actor
 from app.services.diff import schedule_of
+from app.services.plan import TRAINING_TASKS, Anchor
 from app.services.refusals import Refusal
 
 log = logging.getLogger("app.admin")
 
 LATEST = 10  # jobs and runs on the details page
+MOST_LEFT = 200  # trainings that ended before, by name
 YEAR_SECONDS = 31_536_000
 
 
@@ -66,7 +71,40 @@ def _switch(on: bool) -> Any:
     return do
 
 
+class HowMany(Question):
+    """Who has seen the list knows how long it is."""
+
+    count = WholeNumber(
+        _l("How many trainings the list has"),
+        [InputRequired(_l("Count what the list of the schedule has.")), NumberRange(1)],
+    )
+
+
+def _confirm(session: Any, row: Any, actor: Actor, now: datetime, count: int) -> None:
+    schedules.confirm_past(session, row, count, actor, now)
+
+
+def puts_away(row: Any) -> bool:
+    """It counts from the ends of trainings: what ended before it waits to be confirmed (WB)."""
+    task = row.automation_class
+    anchor = TRAINING_TASKS.get(task.class_name) if task else None
+    return anchor is Anchor.LAST_END and bool(row.switched_on)
+
+
 ACTS = (
+    Act(
+        "confirm-past",
+        _l("Archive what ended before"),
+        _confirm,
+        _l(
+            "Trainings that ended before this schedule was switched on leave the lists, fifty at a"
+            " time. Who still waits for one leaves it silently. Look at the list first."
+        ),
+        HowMany,
+        danger=True,
+        bulk=False,
+        offered=puts_away,
+    ),
     Act(
         "resume",
         _l("Switch on"),
@@ -346,7 +384,10 @@ class ScheduleView(SecureView):
             .limit(LATEST)
         ).all()
         jobs = read_jobs(session, schedule_of(Job.id) == row.name, utcnow(), LATEST)
+        left = occurrences.ended_before(session, row, utcnow()) if puts_away(row) else []
         return {
+            "left_alone": left[:MOST_LEFT],
+            "left_count": len(left),
             "remarks": schedules.remarks(session, row),
             "next_jobs": jobs,
             "runs": runs,

@@ -140,6 +140,13 @@ ACTS = (
         _l("The training is over and leaves the lists. Who still waits leaves silently."),
         offered=lambda row: row.archived_at is None,
     ),
+    Act(
+        "restore",
+        _l("Bring back from the archive"),
+        _by_id(trainings.restore),
+        _l("The training is in the lists again. Who waited for it does not come back."),
+        offered=lambda row: row.archived_at is not None,
+    ),
 )
 
 

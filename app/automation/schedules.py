@@ -27,11 +27,12 @@ from app.models.automation import (
     StoppedBecause,
 )
 from app.models.practice import Practice
-from app.services import recurring
+from app.services import occurrences, recurring
 from app.services.actors import Actor
 from app.services.deadline import WAITLIST_TASK, answer_windows, grants, remind_before
 from app.services.letter_words import duration
 from app.services.locks import locked
+from app.services.plan import CONFIRMED_UNTIL
 from app.services.refusals import Refusal
 
 log = logging.getLogger("app.automation")
@@ -79,6 +80,13 @@ class OfAllPractices(Refusal):
 
     code = "of_all_practices"
     sentence = _l("This holds for all practices: no single office changes it.")
+
+
+class PastChanged(Refusal):
+    """What an administrator has seen is not what there is."""
+
+    code = "past_changed"
+    sentence = _l("This schedule leaves %(count)s trainings alone: look at the list once more.")
 
 
 class ClassMissing(Refusal):
@@ -162,6 +170,22 @@ def pause(session: Session, schedule: AutomationSchedule, actor: Actor, now: dat
     schedule.next_execution_at = None
     schedule.stopped_because = StoppedBecause.PAUSED
     return _planned(session, schedule, actor, now, "paused")
+
+
+def confirm_past(
+    session: Session, schedule: AutomationSchedule, count: int, actor: Actor, now: datetime
+) -> Renewed:
+    """Put away also what ended before it was switched on, an administrator having seen it (WB).
+
+    `count` is how many they saw. Raises `PastChanged` if there are more or fewer.
+    """
+    _take(session, schedule)
+    there = len(occurrences.ended_before(session, schedule, now))
+    if count != there:
+        raise PastChanged(count=there)
+    until = schedule.active_since or now
+    schedule.task_config = (schedule.task_config or {}) | {CONFIRMED_UNTIL: until.isoformat()}
+    return _planned(session, schedule, actor, now, "past confirmed")
 
 
 def delete(session: Session, schedule: AutomationSchedule, actor: Actor, now: datetime) -> Renewed:

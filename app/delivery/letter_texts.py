@@ -33,7 +33,17 @@ from app.models.enrolment import INVITED
 from app.models.outbox import LetterText, Outbox
 from app.models.practice import Practice
 from app.services import account_letters, letter_reading, letter_words, people_letters
-from app.services.letter_facts import Course, Day, Facts, Happened, Person, Seat, is_for_trainers
+from app.services.letter_facts import (
+    ATTENDEE_LIST,
+    OPEN_SPOT,
+    Course,
+    Day,
+    Facts,
+    Happened,
+    Person,
+    Seat,
+    is_for_trainers,
+)
 from app.services.letter_rules import RULES
 from app.services.links import PATHS, AddressBook
 
@@ -53,7 +63,13 @@ OF_SEATS = frozenset(
     {"student_name", "deadline", "answer_time", "time_left", "place", "waiting", "invitation"}
 )
 # About the whole training, not about one student in it.
-WHOLE = ("training_rescheduled_trainer", "training_cancelled_trainer", "reminder_trainer")
+WHOLE = (
+    "training_rescheduled_trainer",
+    "training_cancelled_trainer",
+    "reminder_trainer",
+    ATTENDEE_LIST,
+    OPEN_SPOT,
+)
 OFFERS = ("invited", "invite_reminder")  # useless without deadline and link (people PA9)
 
 
@@ -166,7 +182,7 @@ def _links(facts: Facts, to: AddressBook) -> dict[str, str]:
     if kind in people_letters.KINDS:
         return rendering.people_links(kind, to) | {"unsubscribe": to.page("/no-greetings/…")}
     if facts.to_trainer or facts.seat is None:
-        return {"training": to.for_trainers(1), "notifications": to.notifications()}
+        return rendering.about_training(to, 1, to_trainer=facts.to_trainer)
     purposes = rendering.LINKS.get(kind, {})
     tokens = {name: to.page(f"/{PATHS[purpose]}/…") for name, purpose in purposes.items()}
     return tokens | {"my_training": to.my_training("…")}

@@ -216,10 +216,7 @@ class _Desk:
         if facts.row.kind in people_letters.KINDS:
             return self._links_of_people(facts)
         if facts.to_trainer or facts.seat is None:
-            return {
-                "training": self.addresses.for_trainers(facts.course.id),
-                "notifications": self.addresses.notifications(),
-            }
+            return about_training(self.addresses, facts.course.id, to_trainer=facts.to_trainer)
         mine = self.addresses.my_training(facts.seat.uuid)
         urls = dict.fromkeys(LINKS.get(facts.row.kind, {}), mine) | {"my_training": mine}
         for name, ticket in tickets.items():
@@ -259,6 +256,12 @@ def _why(error: Exception) -> str:
     return (plain(str(error)) if ours else "") or type(error).__name__
 
 
+def about_training(to: AddressBook, training_id: int, *, to_trainer: bool) -> dict[str, str]:
+    """The links of a letter about a whole training; both pages ask to sign in, if they need it."""
+    page = to.for_trainers(training_id) if to_trainer else to.training(training_id)
+    return {"training": page, "notifications": to.notifications()}
+
+
 # The links of each letter: its own name for it, and what the token is for (WK1).
 LINKS: dict[str, dict[str, str]] = {
     "waitlisted": {"leave": "leave"},
@@ -270,6 +273,7 @@ LINKS: dict[str, dict[str, str]] = {
     "declined": {"join_again": "re-enable"},
     "expired": {"join_again": "re-enable"},
     "reminder_student": {"unsubscribe": "unsubscribe"},
+    "reminder_waitlist": {"keep": "keep", "leave": "leave", "unsubscribe": "unsubscribe"},
 }
 
 

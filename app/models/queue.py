@@ -12,10 +12,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from app.models.bulk import composed, send
-from app.models.enrolment import OPEN, TAKING, WAITLIST, TrainingEnroll
+from app.models.enrolment import DECLINED, OPEN, TAKING, WAITLIST, TrainingEnroll
 from app.models.enrolment_history import EnrolmentHistory
 from app.models.person import PersonStatus, Student
 from app.models.practice import Practice
@@ -118,6 +118,16 @@ def starts_at(training_id: int | sa.SQLColumnExpression[int]) -> sa.ScalarSelect
     )
 
 
+def free_spots() -> ColumnElement[int]:
+    """Places of each `Training` of a statement that anyone may take; below 0 if over-full (WF1)."""
+    t, e = Training, aliased(TrainingEnroll)
+    planned = sa.and_(e.status == WAITLIST, e.invite_planned_at.is_not(None))
+    held = sa.select(sa.func.coalesce(sa.func.sum(e.seats), 0)).where(
+        e.training_id == t.id, sa.or_(e.status.in_(TAKING), planned)
+    )
+    return t.max_participants - held.correlate(t).scalar_subquery() - t.seats_kept
+
+
 NOW, SINCE = (sa.bindparam(name, type_=UtcDateTime()) for name in ("now", "since"))
 
 
@@ -133,10 +143,9 @@ def obstacle(rules: Rules, *, planned: bool = True) -> ColumnElement[str | None]
     holds for a whole training. `planned=False` asks of a planned row what else is in its way.
     """
     is_planned = TrainingEnroll.invite_planned_at.is_not(None) if planned else sa.false()
-    active = sa.and_(Student.status == PersonStatus.ACTIVE, User.active)
     invited = invitations_since(Student.id, SINCE)
     return sa.case(
-        (sa.not_(active), "inactive"),
+        (sa.not_(is_active()), "inactive"),
         (sa.not_(reachable(rules)), "unreachable"),
         (TrainingEnroll.skipped, "skipped"),
         (TrainingEnroll.not_before > NOW, "later"),
@@ -173,6 +182,31 @@ def reminders_wanted() -> ColumnElement[bool]:
 def greetings_wanted() -> ColumnElement[bool]:
     """Letters on birthdays and about one's own profile (people PS8)."""
     return sa.func.coalesce(UserSettings.msg_greetings, sa.true())
+
+
+def spots_wanted() -> ColumnElement[bool]:
+    """News of free places, from a practice that one is a student of (people PS8)."""
+    return sa.func.coalesce(UserSettings.msg_last_min_spots, sa.true())
+
+
+def is_active() -> ColumnElement[bool]:
+    """A student who may book: neither they nor their account are switched off (WD1)."""
+    return sa.and_(Student.status == PersonStatus.ACTIVE, User.active)
+
+
+def could_join() -> ColumnElement[bool]:
+    """A student to whom a free place in `Training` is news: on no list of it, not declined (WB).
+
+    Needs `Training`, `Student`, `User` and, by an outer join, `UserSettings` in the statement.
+    """
+    e = aliased(TrainingEnroll)
+    known = sa.exists().where(
+        e.training_id == Training.id,
+        e.student_id == Student.id,
+        e.status.in_((*OPEN, DECLINED)),
+    )
+    own_practice = Student.practice_id == Training.practice_id
+    return sa.and_(own_practice, is_active(), mail_allowed(), spots_wanted(), ~known)
 
 
 def invitations_since(

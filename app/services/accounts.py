@@ -286,11 +286,18 @@ def waits_for(session: Session, user: User) -> list[str]:
 
 
 def change_notifications(
-    session: Session, user: User, *, invitations: bool, reminders: bool, now: datetime
+    session: Session,
+    user: User,
+    *,
+    invitations: bool,
+    reminders: bool,
+    last_minute: bool,
+    now: datetime,
 ) -> None:
     """Which letters come by mail; whoever wants invitations again may be next in line (WT6)."""
     had = user.settings is None or user.settings.msg_transactional_emails
     students.want_reminders(session, user.id, reminders)
+    settings_of(user).msg_last_min_spots = last_minute
     theirs = _students(session, user)
     if not theirs or invitations == had:
         settings_of(user).msg_transactional_emails = invitations

@@ -25,6 +25,11 @@ CONSOLE = Actor("console", staff=True)
 LINK = Actor("link")  # the token in a letter proved who it is
 
 
+def schedule(schedule_id: int) -> Actor:
+    """An automation, in whichever trainings it is for."""
+    return Actor(f"schedule:{schedule_id}", staff=True)
+
+
 def student(user_id: int) -> Actor:
     """A student, signed in; acts on their own rows."""
     return Actor(f"user:{user_id}", user_id=user_id)

@@ -19,9 +19,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from app.models.bulk import among
-from app.models.enrolment import TAKING, WAITLIST, TrainingEnroll
 from app.models.person import PersonStatus, Trainer
-from app.models.queue import NOW, starts_at
+from app.models.queue import NOW, free_spots, starts_at
 from app.models.training import (
     AssignmentStatus,
     Location,
@@ -190,10 +189,7 @@ def open_trainings(
 
 @cache
 def _open() -> Any:
-    t, e = Training, TrainingEnroll
-    held = sa.or_(e.status.in_(TAKING), e.invite_planned_at.is_not(None) & (e.status == WAITLIST))
-    taken = sa.select(sa.func.coalesce(sa.func.sum(e.seats), 0)).where(e.training_id == t.id, held)
-    free = t.max_participants - taken.scalar_subquery() - t.seats_kept
+    t, free = Training, free_spots()
     begins = starts_at(t.id)
     type_name = sa.func.coalesce(TrainingType.name, "")
     return (

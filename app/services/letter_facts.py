@@ -15,6 +15,7 @@ from app.models.enrolment import INVITED, EnrolmentStatus
 from app.models.outbox import Outbox
 
 UNDELIVERED = "undelivered_trainer"
+OPEN_SPOT, ATTENDEE_LIST = "open_spot", "attendee_list"
 OF_TODAY = ("training_rescheduled",)  # speaks of whatever invitation is open when it goes out
 TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -40,6 +41,7 @@ class Person(NamedTuple):
     wants_reminders: bool
     language: str | None
     wants_greetings: bool = True
+    phone: str | None = None
 
     @property
     def fullname(self) -> str:
@@ -85,6 +87,7 @@ class Seat(NamedTuple):
     deadline: datetime | None
     ical_sequence: int
     user_id: int
+    active: bool = True  # neither the student nor the account is switched off
 
 
 class Happened(NamedTuple):
@@ -118,6 +121,7 @@ class Facts:
     actor_name: str
     note: str
     attendees: tuple[Person, ...]
+    free: int | None = None  # places free for this reader, whom a free place is announced to
 
     @property
     def to_trainer(self) -> bool:
@@ -182,7 +186,7 @@ class Facts:
 
 def is_for_trainers(kind: str) -> bool:
     """Whether a letter of this kind speaks to who teaches, not to who learns."""
-    return kind.endswith("_trainer")
+    return kind.endswith("_trainer") or kind == ATTENDEE_LIST
 
 
 def number_in(key: str) -> int | None:

@@ -21,7 +21,7 @@ from app.models.enrolment_history import EnrolmentHistory
 from app.models.outbox import Outbox
 from app.models.person import PersonStatus, Student, Trainer
 from app.models.practice import Practice
-from app.models.queue import greetings_wanted, reminders_wanted
+from app.models.queue import could_join, free_spots, greetings_wanted, is_active, reminders_wanted
 from app.models.training import (
     AssignmentStatus,
     Location,
@@ -33,6 +33,8 @@ from app.models.training import (
 from app.models.user import Role, User, UserSettings, roles_users
 from app.services import account_letters, letter_rules, people_letters
 from app.services.letter_facts import (
+    ATTENDEE_LIST,
+    OPEN_SPOT,
     UNDELIVERED,
     Course,
     Day,
@@ -68,6 +70,7 @@ class _About:
         self.line = self._line(trainings)
         self.happened = self._happened(rows, trainings)
         self.attendees = self._attendees(rows)
+        self.free = self._free(rows)
         self.people = self._people(rows)
         self.teachers = self._teachers(rows, trainings)
         self.office = self._office(rows)
@@ -140,6 +143,7 @@ class _About:
             actor_name=self._actor_name(told, seat) if row.kind in TELLS_WHO else "",
             note=(told.note or "") if told and row.kind in TELLS_WHO else "",
             attendees=tuple(self.attendees.get(course.id, ())),
+            free=self.free.get((course.id, reader.id)),
         )
 
     def _told(self, row: Outbox, course: Course) -> Happened | None:
@@ -204,6 +208,18 @@ class _About:
                 found[training_id].append(Person(*person))
         return found
 
+    def _free(self, rows: Sequence[Outbox]) -> dict[tuple[int, int], int]:
+        """Places free in a training, by it and by whoever could still take one."""
+        told = [row for row in rows if row.kind == OPEN_SPOT]
+        if not told:
+            return {}
+        asked = {
+            "trainings": sorted({_training_of(row, self.seats) or 0 for row in told}),
+            "users": sorted({row.user_id or 0 for row in told}),
+        }
+        found = self.session.execute(_newcomers(), asked)
+        return {(training_id, user_id): free for training_id, user_id, free in found}
+
     def _people(self, rows: Sequence[Outbox]) -> dict[int, Person]:
         ids = [row.user_id for row in rows]
         ids += [seat.user_id for seat in self.seats.values()]
@@ -240,7 +256,8 @@ def _pair(of: int, user_id: int) -> tuple[int, int]:
 
 
 ABOUT_NO_TRAINING = account_letters.KINDS | people_letters.KINDS
-NAMES_ATTENDEES = ("reminder_trainer",)
+
+NAMES_ATTENDEES = ("reminder_trainer", ATTENDEE_LIST)
 OF_AN_INVITATION = ("accepted", "declined", "expired", "undelivered")
 # Whose reader wants to know who did it, and why: staff among themselves.
 TELLS_WHO = frozenset(
@@ -282,8 +299,10 @@ def _seats() -> Any:
             e.invite_expires_at,
             e.ical_sequence,
             Student.user_id,
+            is_active(),
         )
         .join(Student, Student.id == e.student_id)
+        .join(User, User.id == Student.user_id)
         .where(among(e.id, "ids"))
     )
 
@@ -404,6 +423,7 @@ PERSON: tuple[Any, ...] = (
     reminders_wanted(),
     UserSettings.language,
     greetings_wanted(),
+    User.phone,
 )
 
 
@@ -436,6 +456,20 @@ def _enrolled() -> Any:
         .outerjoin(UserSettings, UserSettings.user_id == User.id)
         .where(among(e.training_id, "ids"), e.status == ENROLLED)
         .order_by(User.last_name, User.first_name, User.id)
+    )
+
+
+@cache
+def _newcomers() -> Any:
+    """Some readers who could join some trainings, and how many places are free there."""
+    t = Training
+    return (
+        sa.select(t.id, User.id, free_spots())
+        .join(Student, Student.practice_id == t.practice_id)
+        .join(User, User.id == Student.user_id)
+        .outerjoin(UserSettings, UserSettings.user_id == User.id)
+        .where(among(t.id, "trainings"), among(User.id, "users"))
+        .where(t.active, t.archived_at.is_(None), could_join())
     )
 
 

@@ -16,7 +16,7 @@ from app.models.enrolment import (
     EnrolmentStatus,
 )
 from app.services import account_letters, people_letters
-from app.services.letter_facts import UNDELIVERED, Facts, as_instant
+from app.services.letter_facts import ATTENDEE_LIST, OPEN_SPOT, UNDELIVERED, Facts, as_instant
 
 Rule = Callable[[Facts, datetime], str | None]  # why it is no longer true
 
@@ -68,6 +68,22 @@ def _same_day(facts: Facts, now: datetime) -> str | None:
 
 
 TO_PEOPLE: tuple[Rule, ...] = (_greetings_wanted, _has_account)
+
+
+def _can_be_invited(facts: Facts, _now: datetime) -> str | None:
+    return None if facts.seat is not None and facts.seat.active else "inactive account"
+
+
+def _free_for_them(facts: Facts, _now: datetime) -> str | None:
+    if facts.free is None:
+        return "nothing they could join, or want to hear of"
+    return None if facts.free > 0 else "no place is free any more"
+
+
+def _somebody_comes(facts: Facts, _now: datetime) -> str | None:
+    return None if facts.attendees else "nobody is enrolled any more"
+
+
 OPEN_INVITATION: tuple[Rule, ...] = (_in(INVITED), _same_invitation, _in_time)
 
 # Every letter we write, and what must be true when it goes out. What trainers are told of happened,
@@ -87,6 +103,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "training_rescheduled": (_in(*OPEN), _takes_place),
     "training_cancelled": (),
     "reminder_student": (_in(ENROLLED), _takes_place, _ahead),
+    "reminder_waitlist": (_in(WAITLIST), _can_be_invited, _takes_place, _ahead),
+    OPEN_SPOT: (_takes_place, _ahead, _free_for_them),
     "enrolled_trainer": (),
     "waitlisted_trainer": (),
     "invited_trainer": (),
@@ -98,13 +116,15 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "training_rescheduled_trainer": (_takes_place,),
     "training_cancelled_trainer": (),
     "reminder_trainer": (_takes_place, _ahead),
+    ATTENDEE_LIST: (_takes_place, _ahead, _somebody_comes),
     UNDELIVERED: (),  # whatever became of the enrolment, that student cannot be told
     people_letters.BIRTHDAY_TODAY: (*TO_PEOPLE, _same_day),
     people_letters.BIRTHDAY_LATE: TO_PEOPLE,
     people_letters.PROFILE_CHECK: TO_PEOPLE,
 } | dict.fromkeys(account_letters.KINDS, ())
 TO_THE_OFFICE_TOO = (UNDELIVERED,)  # whose readers need not teach
-ONE_CAN_DO_WITHOUT = ("reminder_student",)  # and each says how (people PS10)
+# And each says how (people PS10).
+ONE_CAN_DO_WITHOUT = ("reminder_student", "reminder_waitlist")
 
 
 def objections(facts: Facts, now: datetime, *, teaches: bool, office: bool) -> Iterator[str]:

@@ -13,9 +13,24 @@ from flask_babel import gettext as _
 from flask_babel import ngettext as _n
 
 from app.models.enrolment import INVITED
-from app.services.letter_facts import Day, Facts, Person, as_instant, plain
+from app.services.letter_facts import (
+    ATTENDEE_LIST,
+    OPEN_SPOT,
+    Day,
+    Facts,
+    Person,
+    as_instant,
+    plain,
+)
 
-REMINDERS = ("reminder_student", "reminder_trainer")
+# What they say of days is about those that are ahead.
+REMINDERS = (
+    "reminder_student",
+    "reminder_trainer",
+    "reminder_waitlist",
+    OPEN_SPOT,
+    ATTENDEE_LIST,
+)
 DATE, TIME = "EEE d MMMM y", "HH:mm"
 
 # Every variable of every letter (WM3); a text that names another is refused.
@@ -50,10 +65,10 @@ NAMES = frozenset(
 
 def variables(facts: Facts, links: dict[str, str], now: datetime) -> dict[str, Any]:
     """The letter's variables as plain values, in the locale that is in force (WM3)."""
-    seat, zone = facts.seat, zone_of(facts.course.zone)
+    zone = zone_of(facts.course.zone)
     deadline = _deadline_told(facts, now)
     ends = deadline or as_instant(facts.row.payload.get("until"))  # or a link stops working
-    student = facts.student
+    answer, student = _answer_time(facts, deadline), facts.student
     return {
         "recipient_name": plain(facts.reader.first_name or facts.reader.last_name),
         "student_name": student_name(student),
@@ -62,9 +77,7 @@ def variables(facts: Facts, links: dict[str, str], now: datetime) -> dict[str, A
         "practice_name": plain(facts.course.practice_name),
         "events": [_event(day, zone) for day in _days_told(facts)],
         "deadline": instant(deadline, zone) if deadline else "",
-        "answer_time": duration(deadline - seat.invite_date)
-        if deadline and seat and seat.invite_date
-        else "",
+        "answer_time": duration(answer) if answer else "",
         "time_left": duration(ends - now) if ends and ends > now else "",
         "place": facts.place or "",
         "waiting": facts.waiting or "",
@@ -72,7 +85,7 @@ def variables(facts: Facts, links: dict[str, str], now: datetime) -> dict[str, A
         "policy_text": plain(str(facts.row.payload.get("policy_text") or "")),
         "actor_name": facts.actor_name,
         "attendees": [
-            {"number": n, "name": student_name(person)}
+            {"number": n, "name": student_name(person), "phone": _phone(person)}
             for n, person in enumerate(facts.attendees, start=1)
         ],
         "links": links,
@@ -103,6 +116,20 @@ def student_name(person: Person | None) -> str:
     if person is None or person.erased_at:
         return str(_("Former student"))
     return person.fullname or plain(person.email)
+
+
+def _phone(person: Person) -> str:
+    return "" if person.erased_at else plain(person.phone or "")
+
+
+def _answer_time(facts: Facts, deadline: datetime | None) -> timedelta | None:
+    """How long the invitation it speaks of is open; to who waits, how long one would be."""
+    seat, seconds = facts.seat, facts.row.payload.get("answer_seconds")
+    if isinstance(seconds, int):
+        return timedelta(seconds=seconds)
+    if deadline is None or seat is None or seat.invite_date is None:
+        return None
+    return deadline - seat.invite_date
 
 
 def _deadline_told(facts: Facts, now: datetime) -> datetime | None:

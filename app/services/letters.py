@@ -8,7 +8,7 @@ or cannot be reached by it gets no row; what staff do silently calls nothing her
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -25,10 +25,10 @@ from app.models.bulk import (
     selected,
     send,
 )
-from app.models.enrolment import ENROLLED, TrainingEnroll
+from app.models.enrolment import ENROLLED, WAITLIST, TrainingEnroll
 from app.models.outbox import Outbox, OutboxState
 from app.models.person import PersonStatus, Student, Trainer
-from app.models.queue import mail_allowed, reminders_wanted
+from app.models.queue import could_join, is_active, mail_allowed, reminders_wanted
 from app.models.training import AssignmentStatus, Training, TrainingTrainer
 from app.models.user import Role, TrainerLetters, User, UserSettings, roles_users
 from app.services.occurrence import Occurrence
@@ -155,8 +155,40 @@ def reminder_trainer(
     return _remind(session, "reminder_trainer", schedule_id, occurrence, now)
 
 
+def reminder_waitlist(
+    session: Session,
+    schedule_id: int,
+    occurrence: Occurrence,
+    now: datetime,
+    *,
+    answer_time: timedelta | None,
+) -> int:
+    """You still wait; say that you still want to: to each active student in line (WB, WK4).
+
+    `answer_time` is what an invitation made now would grant. Returns to how many.
+    """
+    seconds = None if answer_time is None else int(answer_time.total_seconds())
+    facts = {"answer_seconds": seconds}
+    return _remind(session, "reminder_waitlist", schedule_id, occurrence, now, facts)
+
+
+def open_spot(session: Session, schedule_id: int, occurrence: Occurrence, now: datetime) -> int:
+    """A place is free: to each student of the practice who could take it; to how many (WB)."""
+    return _remind(session, "open_spot", schedule_id, occurrence, now)
+
+
+def attendee_list(session: Session, schedule_id: int, occurrence: Occurrence, now: datetime) -> int:
+    """Who comes, as of when the letter goes out: to each trainer who accepted; to how many (WB)."""
+    return _remind(session, "attendee_list", schedule_id, occurrence, now)
+
+
 def _remind(
-    session: Session, letter: str, schedule_id: int, occurrence: Occurrence, now: datetime
+    session: Session,
+    letter: str,
+    schedule_id: int,
+    occurrence: Occurrence,
+    now: datetime,
+    facts: dict[str, Any] | None = None,
 ) -> int:
     """One letter per schedule, person and occurrence; the item says of which event, if of one."""
     training, _, event = occurrence.item.partition(":")
@@ -170,11 +202,10 @@ def _remind(
         "training": int(training),
         "kind": letter,
         "occasion": f"{schedule_id}-{occurrence.item}-{occurrence.name}",
-        "payload": payload,
+        "payload": payload | (facts or {}),
         "now": now,
     }
-    statement = _reminders(dialect_of(session), letter == "reminder_student")
-    result: Any = session.execute(statement, known)
+    result: Any = session.execute(_reminders(dialect_of(session), letter), known)
     return int(result.rowcount)
 
 
@@ -291,19 +322,22 @@ def _to_reminded(dialect: str) -> Any:
 
 
 @cache
-def _reminders(dialect: str, to_students: bool) -> Any:
-    """The statement that reminds of a training: its students, or its trainers."""
+def _reminders(dialect: str, letter: str) -> Any:
+    """The statement that writes a letter about a training ahead to all whom it concerns."""
     e, this = TrainingEnroll, sa.bindparam("training", type_=sa.Integer)
     occasion = sa.bindparam("occasion", type_=sa.String)
-    if to_students:
-        enrolled = sa.select(e).where(e.training_id == this, e.status == ENROLLED)
+    if letter in ("reminder_student", "reminder_waitlist"):
+        waits = letter == "reminder_waitlist"
+        status = WAITLIST if waits else ENROLLED
+        these = sa.select(e).where(e.training_id == this, e.status == status)
         about = {"enrolment_id": e.id, "invite_no": e.invite_no, "sequence": e.ical_sequence}
-        readers = _students_of(enrolled, e.student_id).where(reminders_wanted())
+        readers = _students_of(these, e.student_id).where(reminders_wanted())
+        readers = readers.where(is_active()) if waits else readers  # others can't be invited
         rows = _rows(readers, "", about, e.uuid, e.invite_no, occasion)
     else:
-        taught = sa.select(Training).where(Training.id == this)
+        one = sa.select(Training).where(Training.id == this)
         subject = sa.literal("training-") + sa.cast(Training.id, sa.String)
-        readers = _trainers_of(taught, Training.id)
+        readers = _newcomers_to(one) if letter == "open_spot" else _trainers_of(one, Training.id)
         rows = _rows(readers, "", {}, subject, sa.literal(0), occasion)
     return insert_rows(dialect, Outbox, sa.select(rows.subquery()), once_per="key")
 
@@ -346,6 +380,16 @@ def _students_of(enrolments: sa.Select[Any], student_id: Any) -> sa.Select[Any]:
         .join(User, User.id == Student.user_id)
         .outerjoin(UserSettings, UserSettings.user_id == User.id)
         .where(mail_allowed())
+    )
+
+
+def _newcomers_to(trainings: sa.Select[Any]) -> sa.Select[Any]:
+    """The students of the practice who could take a free place."""
+    return (
+        trainings.join(Student, Student.practice_id == Training.practice_id)
+        .join(User, User.id == Student.user_id)
+        .outerjoin(UserSettings, UserSettings.user_id == User.id)
+        .where(could_join())
     )
 
 

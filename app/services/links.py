@@ -219,6 +219,10 @@ class AddressBook:
         """A student's own page of an enrolment; needs signing in."""
         return f"{self._root}/me/trainings/{uuid}"
 
+    def training(self, training_id: int) -> str:
+        """A training's page in the catalogue."""
+        return f"{self._root}/trainings/{training_id}"
+
     def for_trainers(self, training_id: int) -> str:
         """A trainer's page of a training; needs signing in."""
         return f"{self._root}/trainer/trainings/{training_id}"

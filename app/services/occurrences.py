@@ -20,7 +20,8 @@ from app.models.bulk import chunks
 from app.models.enrolment import INVITED, TrainingEnroll
 from app.models.practice import Practice
 from app.models.training import Training, TrainingEvent, schedule_types
-from app.services.plan import Anchor, Occurrence, anchors, shifted
+from app.services import runs
+from app.services.plan import Anchor, Occurrence, anchors, counts, shifted
 
 # An event so long past is no news any more: what was not done for it is not even `missed`.
 LOOKS_BACK = timedelta(days=31)
@@ -70,7 +71,7 @@ def of_trainings(
     for some in _limits(Training.id, ids):
         rows = session.execute(_events(schedule, anchor, now).where(*some))
         for training_id, of_one in groupby(rows, key=lambda row: row.training_id):
-            for occurrence in _apart(training_id, list(of_one), schedule, anchor, left_out):
+            for occurrence in _apart(training_id, list(of_one), schedule, anchor, now, left_out):
                 if anchor is Anchor.LAST_END or occurrence.at > now - LOOKS_BACK:
                     found[occurrence.item] = occurrence
     if items is None:
@@ -83,11 +84,12 @@ def _apart(
     events: list[Any],
     schedule: AutomationSchedule,
     anchor: Anchor,
+    now: datetime,
     left_out: Callable[[str, str | Exception], None] | None,
 ) -> list[Occurrence]:
     """Those of one training; what is wrong with it stops no other, if somebody is told."""
     try:
-        return list(_of_one(training_id, events, schedule, anchor))
+        return list(_of_one(training_id, events, schedule, anchor, now))
     # A zone nobody knows (or no name of one), a date beyond what there is.
     except (LookupError, ValueError, OverflowError, OSError) as error:
         if left_out is None:
@@ -97,14 +99,54 @@ def _apart(
 
 
 def _of_one(
-    training_id: int, events: list[Any], schedule: AutomationSchedule, anchor: Anchor
+    training_id: int,
+    events: list[Any],
+    schedule: AutomationSchedule,
+    anchor: Anchor,
+    now: datetime,
 ) -> Iterator[Occurrence]:
     zone, interval = ZoneInfo(events[0].timezone), schedule.interval or timedelta(0)
-    since = schedule.active_since
     for item, at in anchors(training_id, events, anchor, schedule.events):
-        due = shifted(at, interval, schedule.beforeafter, zone)
-        if since is None or due >= since:
-            yield Occurrence(item, at, due)
+        occurrence = Occurrence(item, at, shifted(at, interval, schedule.beforeafter, zone))
+        if counts(schedule, anchor, occurrence, now):
+            yield occurrence
+
+
+def ended_before(
+    session: Session, schedule: AutomationSchedule, now: datetime
+) -> list[tuple[str, datetime]]:
+    """(training, its last end) of what a schedule of ends leaves alone until it is confirmed (WB).
+
+    It ended before the schedule was switched on; the latest first.
+    """
+    found = []
+    rows = session.execute(_events(schedule, Anchor.LAST_END, now).add_columns(Training.name))
+    for training_id, of_one in groupby(rows, key=lambda row: row.training_id):
+        events = list(of_one)
+        end = max(event.end_time for event in events)
+        ended = Occurrence(str(training_id), end, end)
+        if end <= now and not counts(schedule, Anchor.LAST_END, ended, now):
+            found.append((events[0].name, end))
+    return sorted(found, key=lambda one: one[1], reverse=True)
+
+
+def at_most_due(
+    session: Session,
+    schedule: AutomationSchedule,
+    planned: dict[str, Occurrence],
+    now: datetime,
+    most: int,
+) -> dict[str, Occurrence]:
+    """Of what is due already only so many that have not run, the longest due first.
+
+    The others follow once these have: a run of a task that puts things away is small (WB).
+    """
+    due = sorted((o for o in planned.values() if o.due <= now), key=lambda o: (o.due, o.item))
+    if len(due) <= most:
+        return planned
+    ended = runs.ended_keys(session, schedule.id, [o.item for o in due])
+    later = set([o for o in due if (o.item, o.name) not in ended][most:])
+    return {item: o for item, o in planned.items() if o not in later}
 
 
 def _events(schedule: AutomationSchedule, anchor: Anchor, now: datetime) -> sa.Select[Any]:

@@ -65,6 +65,8 @@ TRAINING_TASKS: dict[str, Anchor] = {
 
 # Never hurried in DEVELOPMENT (waitlist WA9).
 DESTRUCTIVE = frozenset({"DeleteTrainingTask"})
+LEAST_AFTER_END = timedelta(days=1)  # a training is put away no sooner (waitlist WB)
+CONFIRMED_UNTIL = "confirmed_until"  # in the config of what counts from the last end
 
 
 def job_id(schedule_name: str, item: str, environment: Environment) -> str:
@@ -165,26 +167,52 @@ def occurrences(
 ) -> list[Occurrence]:
     """When a schedule of a built-in training task is due for a training (waitlist WA2, WB).
 
-    Left out: anchors that are past (but of `LAST_END`), what was due before the schedule was
-    switched on, and all of a schedule that makes no sense.
+    Left out: trainings that are closed and anchors that are past (but of `LAST_END`), what was due
+    before the schedule was switched on, and all of a schedule that makes no sense.
     """
     zone, anchor = ZoneInfo(training.practice.timezone), TRAINING_TASKS[class_name]
     found: list[Occurrence] = []
-    if _is_inert(schedule, anchor):
+    of_end = anchor is Anchor.LAST_END
+    there = training.archived_at is None if of_end else training.bookable
+    if not there or _is_inert(schedule, anchor):
         return found
     for item, at in anchors(training.id, training.events, anchor, schedule.events):
         due = shifted(at, schedule.interval or timedelta(0), schedule.beforeafter, zone)
-        ahead = at > now or anchor is Anchor.LAST_END
-        if ahead and (schedule.active_since is None or due >= schedule.active_since):
-            found.append(Occurrence(item, at, due))
+        occurrence = Occurrence(item, at, due)
+        if (at > now or of_end) and counts(schedule, anchor, occurrence, now):
+            found.append(occurrence)
     return found
 
 
+def counts(
+    schedule: AutomationSchedule, anchor: Anchor, occurrence: Occurrence, now: datetime
+) -> bool:
+    """Whether a schedule is for it: not if it was due before that was switched on (WA3).
+
+    What counts from the last end must have ended since, or an administrator has seen and confirmed
+    it: a fresh schedule puts nothing away that nobody looked at (WB).
+    """
+    since = schedule.active_since
+    if anchor is not Anchor.LAST_END:
+        return since is None or occurrence.due >= since
+    confirmed = confirmed_until(schedule)
+    return occurrence.at >= (since or now) or (confirmed is not None and occurrence.at <= confirmed)
+
+
+def confirmed_until(schedule: AutomationSchedule) -> datetime | None:
+    """Up to which end an administrator has seen what a schedule puts away; None: nothing."""
+    try:
+        at = datetime.fromisoformat(str((schedule.task_config or {}).get(CONFIRMED_UNTIL)))
+    except ValueError:  # nothing there, or spoilt past the form
+        return None
+    return at if at.tzinfo else None
+
+
 def _is_inert(schedule: AutomationSchedule, anchor: Anchor) -> bool:
-    """A letter after the event, archiving before its end, counted from an invitation (WA7)."""
+    """A letter after the event, archiving too soon, counted from an invitation (WA7)."""
     before = schedule.beforeafter is BeforeAfterEnum.before
     if anchor is Anchor.LAST_END:
-        return before
+        return before or (schedule.interval or timedelta(0)) < LEAST_AFTER_END
     return not before or schedule.events is EventsEnum.invited
 
 

@@ -116,7 +116,7 @@ def deactivate(
     training.active = False
     history.note_training(session, training, "deactivated", actor, now, note=note)
     withdraw_all(session, training, actor, now, reason="deactivated")
-    plan.drop_training_jobs(session, training)
+    plan.training_jobs(session, training, now)
 
 
 def withdraw_all(
@@ -155,7 +155,7 @@ def cancel(
         note=note,
     )
     letters.training_cancelled(session, training_id, gone, seq, now, reason=note)
-    plan.drop_training_jobs(session, training)
+    plan.training_jobs(session, training, now)
 
 
 def archive(session: Session, training_id: int, actor: Actor, now: datetime) -> None:
@@ -181,6 +181,19 @@ def archive(session: Session, training_id: int, actor: Actor, now: datetime) -> 
         reason="archived",
     )
     plan.drop_training_jobs(session, training)
+
+
+def restore(session: Session, training_id: int, actor: Actor, now: datetime) -> None:
+    """Bring a training back that was put away (waitlist WB); who left the list then has left it.
+
+    Twice is harmless. Raises `NotFound`.
+    """
+    training = within(actor, locked(session, Training, training_id))
+    if training.archived_at is None:
+        return
+    training.archived_at = None
+    history.note_training(session, training, "training-restored", actor, now)
+    plan.training_jobs(session, training, now)
 
 
 def delete(session: Session, training_id: int, actor: Actor) -> None:
@@ -410,8 +423,7 @@ def reschedule(
     if notify:
         people = _next_sequence(session, training_id)
         letters.training_rescheduled(session, training_id, people, seq, now, removed=gone)
-    if training.active:
-        plan.training_jobs(session, training, now)
+    plan.training_jobs(session, training, now)
     return Rescheduled(in_the_past, waitlist.refill(session, training, now).invited)
 
 

@@ -70,6 +70,7 @@ EVENTS = {
     "deactivated": _l("training closed for booking"),
     "training-cancelled": _l("training cancelled"),
     "training-archived": _l("training archived"),
+    "training-restored": _l("training brought back from the archive"),
     "capacity": _l("number of places changed"),
     "cutoff": _l("last moment of invitations changed"),
     "rescheduled": _l("training moved to other dates"),

@@ -92,7 +92,13 @@ class NotificationsForm(Form):
         _l("Invitations and changes"),
         description=_l("When a place is free for you, and when something about it changes."),
     )
-    reminders = BooleanField(_l("Reminders"), description=_l("Before a training that you attend."))
+    reminders = BooleanField(
+        _l("Reminders"), description=_l("Before a training that you attend, or wait for.")
+    )
+    last_minute = BooleanField(
+        _l("Last-minute places"),
+        description=_l("When a training begins soon and a place in it is still free."),
+    )
     sure = BooleanField(_l("Pass me over until I switch invitations on again"))
     trainer_letters = RadioField(
         _l("Of the trainings you teach"),
@@ -118,6 +124,7 @@ def notifications() -> Any:
     form = NotificationsForm(
         invitations=settings is None or settings.msg_transactional_emails,
         reminders=settings is None or settings.msg_reminders,
+        last_minute=settings is None or settings.msg_last_min_spots,
         trainer_letters=settings.trainer_letters if settings else TrainerLetters.EACH.value,
     )
     lists: list[str] = []
@@ -138,6 +145,7 @@ def _notify(user: User, form: NotificationsForm) -> None:
         user,
         invitations=bool(form.invitations.data),
         reminders=bool(form.reminders.data),
+        last_minute=bool(form.last_minute.data),
         now=utcnow(),
     )
     if whoami.trainer() is not None and form.trainer_letters.data:

@@ -317,3 +317,50 @@ def test_a_preview_says_what_saving_would_do_and_writes_nothing(desk: Desk, cast
     cast.session.expire_all()
     assert cast.everything() == before
     assert only(cast).name == NAME
+
+
+# --- what ended before a schedule that archives --------------------------------------------------
+
+
+def archiving(cast: Cast) -> AutomationSchedule:
+    """Switched on a day after Pottery ended."""
+    end = utcnow() - 30 * DAY
+    event = cast.pottery.events[0]
+    event.start_time, event.end_time = end - HOUR, end
+    without_schedules(cast)
+    return cast.add(
+        AutomationSchedule(
+            name="archive",
+            automation_class=cast.task("DeleteTrainingTask"),
+            interval=7 * DAY,
+            active_since=end + DAY,
+        )
+    )
+
+
+def test_what_ended_before_is_listed_and_archived_once_it_is_confirmed(  # WB, WQ29
+    desk: Desk, cast: Cast
+) -> None:
+    row = archiving(cast)
+    page = desk.get(f"automationschedule/details/?id={row.id}").text
+    assert "1 training ended before this schedule was switched on." in page
+    assert cast.jobs() == {}
+    assert desk.act("automationschedule", "confirm-past", row.id, count="1").status_code == 303
+    assert only(cast).task_config == {"confirmed_until": row.active_since.isoformat()}
+    assert list(cast.jobs()) == [f"archive/{cast.pottery.id}/PRODUCTION"]
+    assert (
+        "ended before this schedule"
+        not in desk.get(f"automationschedule/details/?id={row.id}").text
+    )
+
+
+def test_who_has_seen_another_list_confirms_nothing(desk: Desk, cast: Cast) -> None:
+    row = archiving(cast)
+    assert desk.act("automationschedule", "confirm-past", row.id, count="2").status_code == 409
+    assert only(cast).task_config == {}
+    assert cast.jobs() == {}
+
+
+def test_other_schedules_have_nothing_to_confirm(desk: Desk, cast: Cast) -> None:
+    answer = desk.act("automationschedule", "confirm-past", cast.schedule.id, count="1")
+    assert answer.status_code == 409

@@ -317,10 +317,14 @@ def test_reminders_may_run_until_the_event_begins(cast: Cast) -> None:
 def test_what_may_run_how_late_is_said_by_each_class() -> None:
     assert {task.__name__: task.late for task in TASKS} == {
         "AutomaticWaitList": Late.ALWAYS,
+        "DeleteTrainingTask": Late.ALWAYS,
+        "SendAttendeeListTask": Late.UNTIL_EVENT,
+        "StudentOpenSpotReminder": Late.UNTIL_EVENT,
         "StudentReminderTask": Late.UNTIL_EVENT,
         "TrainerReminderTask": Late.UNTIL_EVENT,
         "BirthdayTask": None,  # by the grace of its schedule
         "VisitorTask": None,
+        "WaitlistReminderTask": Late.UNTIL_EVENT,
     }
     assert [task.__name__ for task in TASKS if task.runs_when_gone] == ["AutomaticWaitList"]
 

@@ -60,6 +60,21 @@ def _reminded(cast: Cast, remind: Callable[..., int]) -> None:
     assert remind(cast.session, cast.schedule.id, coming, NOON) == 1
 
 
+def _waits(cast: Cast) -> None:
+    cast.in_status("waitlist")
+    coming = Occurrence(str(cast.pottery.id), START, NOON)
+    told = letters.reminder_waitlist(
+        cast.session, cast.schedule.id, coming, NOON, answer_time=48 * HOUR
+    )
+    assert told == 2
+
+
+def _announced(cast: Cast) -> None:
+    cast.student("Ben")
+    coming = Occurrence(str(cast.pottery.id), START, NOON)
+    assert letters.open_spot(cast.session, cast.schedule.id, coming, NOON) == 1
+
+
 # Who does what so that this letter is promised, to its student and, if there is one, the trainer.
 ACTS: dict[str, Callable[[Cast], Any]] = {
     "enrolled": lambda cast: cast.in_status("enrolled"),
@@ -78,6 +93,9 @@ ACTS: dict[str, Callable[[Cast], Any]] = {
     "invite_reminder": _invitation_reminded,
     "reminder_student": lambda cast: _reminded(cast, letters.reminder_student),
     "reminder": lambda cast: _reminded(cast, letters.reminder_trainer),
+    "attendee_list": lambda cast: _reminded(cast, letters.attendee_list),
+    "reminder_waitlist": _waits,
+    "open_spot": _announced,
 }
 
 
@@ -93,8 +111,15 @@ def row_of(cast: Cast, kind: str) -> Outbox:
     cast.session.flush()
     found = cast.session.scalars(sa.select(Outbox).where(Outbox.kind == kind).order_by(Outbox.id))
     readers = (cast.student("Ben").user_id, cast.tess.user_id)
-    about = (None, cast.row("Ben").id)
+    about = (None, *_ids_of(cast, "Ben"))
     return [row for row in found if row.user_id in readers and row.enrolment_id in about][-1]
+
+
+def _ids_of(cast: Cast, name: str) -> list[int]:
+    """The enrolment of a student in Pottery, if there is one."""
+    e = TrainingEnroll
+    mine = sa.select(e.id).where(e.student_id == cast.student(name).id)
+    return list(cast.session.scalars(mine.where(e.training_id == cast.pottery.id)))
 
 
 def furnish(cast: Cast) -> None:

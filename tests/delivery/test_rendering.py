@@ -22,10 +22,11 @@ from app.models import (
     TrainingEvent,
     UserSettings,
 )
-from app.services import letters, links, post, students, waitlist
+from app.services import letters, links, post, students, trainings, waitlist
 from app.services.actors import CONSOLE, LINK
+from app.services.letter_facts import is_for_trainers
 from app.services.letter_reading import ABOUT_NO_TRAINING
-from app.services.letter_rules import RULES
+from app.services.letter_rules import ONE_CAN_DO_WITHOUT, RULES
 from app.services.letter_words import NAMES
 from app.services.occurrence import Occurrence
 from config import Settings
@@ -93,13 +94,13 @@ def test_every_letter_makes_sense_from_real_rows(cast: Cast, key: str) -> None:
     assert "<style" not in made.html
     assert len(made.html.encode()) < 40_000
     assert len(made.subject) <= 60
-    to_trainer = key.endswith("_trainer")
+    to_trainer = is_for_trainers(key)
     assert made.text.startswith("Hello Tess," if to_trainer else "Hello Ben,")
     assert (made.sender, made.sender_name) == ("noreply@clay.example.org", "Clay & Co")
     assert made.to.startswith("tess-" if to_trainer else "ben-")
     assert made.to_name == ("Tess Example" if to_trainer else "Ben Example")
     assert made.language == "en"
-    assert (made.unsubscribe is not None) == (key == "reminder_student")
+    assert (made.unsubscribe is not None) == (key in ONE_CAN_DO_WITHOUT)
     assert (made.calendar is not None) == (key in calendar.STATUS)
     _names_are_shown_and_do_nothing(cast, row)
 
@@ -295,7 +296,7 @@ def test_a_reminder_of_the_last_day_names_no_day_that_is_over(cast: Cast) -> Non
     assert "Thu 2 April 2026" not in said
 
 
-@pytest.mark.parametrize("key", sorted(key for key in RULES if key.endswith("_trainer")))
+@pytest.mark.parametrize("key", sorted(filter(is_for_trainers, RULES)))
 def test_a_trainer_can_change_how_often_we_write(cast: Cast, key: str) -> None:
     here = "https://clay.example.org/me/notifications"
     asked = key != "undelivered_trainer"  # that one goes out whatever they chose
@@ -358,7 +359,10 @@ def test_an_older_invitation_is_not_mailed_for_a_newer_one(cast: Cast) -> None:
     assert why_not(cast, row) == "there is a newer invitation"
 
 
-@pytest.mark.parametrize("key", ["reminder_student", "reminder_trainer"])
+@pytest.mark.parametrize(
+    "key",
+    ["reminder_student", "reminder_trainer", "reminder_waitlist", "open_spot", "attendee_list"],
+)
 def test_a_reminder_goes_out_until_the_training_starts_and_not_from_then_on(
     cast: Cast, key: str
 ) -> None:
@@ -374,6 +378,68 @@ def test_a_reminder_of_a_meeting_that_is_gone_is_not_sent(cast: Cast) -> None:
     there.payload = {"event": 999}
     cast.session.flush()
     assert why_not(cast, there) == "that meeting is gone"
+
+
+def test_who_waits_reads_place_and_answer_time_and_may_stay_or_go(cast: Cast) -> None:  # WB, WK4
+    made = letter(cast, promised(cast, "reminder_waitlist"))
+    assert "You are number 1 of 2 in line." in made.text
+    assert "You then have 2 days to answer" in made.text
+    both = re.findall(r"/waitlist/(\S+)", made.text)
+    purposes = ("keep", "leave")
+    found = [links.find(cast.session, *pair, NOON) for pair in zip(both, purposes, strict=True)]
+    assert [link.enrolment_id for link in found if link] == 2 * [cast.row("Ben").id]
+
+
+@pytest.mark.parametrize(
+    ("act", "why"),
+    [
+        (lambda cast: cast.leave(cast.row("Ada")), "now waitlist-invited"),
+        (lambda cast: students.deactivate(cast.session, cast.student("Ben"), cast.max, NOON),
+         "inactive account"),
+        (lambda cast: students.want_reminders(cast.session, cast.student("Ben").user_id, False),
+         "opted out"),
+    ],
+)  # fmt: skip
+def test_who_can_t_be_invited_or_wants_none_is_not_reminded_of_waiting(  # type: ignore[no-untyped-def]
+    cast: Cast, act, why: str
+) -> None:
+    row = promised(cast, "reminder_waitlist")
+    act(cast)
+    assert why_not(cast, row) == why
+
+
+def test_a_free_place_is_announced_as_long_as_it_is_free_for_them(cast: Cast) -> None:  # WB
+    row = promised(cast, "open_spot")
+    assert f"https://clay.example.org/trainings/{cast.pottery.id}" in letter(cast, row).text
+    ben = cast.enrol("Ben")
+    assert why_not(cast, row) == "nothing they could join, or want to hear of"
+    cast.leave(ben)
+    assert letter(cast, row)
+    cast.enrol("Ada")
+    assert why_not(cast, row) == "no place is free any more"
+    trainings.deactivate(cast.session, cast.pottery.id, cast.max, NOON)
+    assert why_not(cast, row) == "nothing they could join, or want to hear of"
+
+
+def test_the_list_of_attendees_has_names_phones_and_a_total_escaped(cast: Cast) -> None:  # WB
+    cast.pottery.max_participants = 3
+    row = promised(cast, "attendee_list")
+    ben, dora = cast.student("Ben").user, cast.student("Dora").user
+    ben.first_name, ben.phone = "<b>Ben</b>", "+31612345678"
+    cast.enrol("Dora")
+    dora.first_name = dora.last_name = ""
+    made = letter(cast, row)
+    assert "1. " + dora.email + "\n" in made.text
+    assert re.search(r"\n\d\. <b>Ben</b> Example, \+31612345678\n", made.text)
+    assert "3 people in all." in made.text
+    assert "&lt;b&gt;Ben&lt;/b&gt; Example" in made.html
+    assert made.html.count(dora.email) == 1
+
+
+def test_a_list_on_which_nobody_is_left_is_not_sent(cast: Cast) -> None:
+    row = promised(cast, "attendee_list")
+    cast.leave(cast.row("Ben"))  # Cleo is invited, not enrolled
+    assert why_not(cast, row) == "nobody is enrolled any more"
 
 
 def test_who_left_is_not_reminded(cast: Cast) -> None:
@@ -592,6 +658,7 @@ def token_in(text: str, path: str) -> str:
         ("declined", "waitlist", "re-enable"),
         ("expired", "waitlist", "re-enable"),
         ("reminder_student", "unsubscribe", "unsubscribe"),
+        ("reminder_waitlist", "unsubscribe", "unsubscribe"),
     ],
 )
 def test_the_link_of_a_letter_stands_for_its_enrolment(
@@ -604,7 +671,7 @@ def test_the_link_of_a_letter_stands_for_its_enrolment(
     ben = cast.row("Ben")
     assert (found.enrolment_id, found.user_id) == (ben.id, cast.student("Ben").user_id)
     assert found.invite_no == ben.invite_no
-    if key == "reminder_student":
+    if key in ONE_CAN_DO_WITHOUT:
         assert made.unsubscribe == f"https://clay.example.org/{path}/{token_in(made.text, path)}"
 
 

@@ -141,10 +141,11 @@ def test_a_reminder_to_trainers_knows_who_comes(cast: Cast) -> None:
     cast.pottery.max_participants = 3
     cast.session.flush()
     cast.enrol_all("Ben", "Ada")
+    cast.student("Ben").user.phone = "+31612345678"
     told = variables(facts_of(cast, by_hand(cast, "reminder_trainer")), {}, NOON)
     assert told["attendees"] == [
-        {"number": 1, "name": "Ada Example"},
-        {"number": 2, "name": "Ben Example"},
+        {"number": 1, "name": "Ada Example", "phone": ""},
+        {"number": 2, "name": "Ben Example", "phone": "+31612345678"},
     ]
 
 

@@ -201,10 +201,41 @@ def test_a_training_without_events_has_no_anchor(cast: Cast, anchor: Anchor) -> 
 
 def test_a_past_event_is_left_out_but_the_end_of_the_course_counts(cast: Cast) -> None:
     schedule(cast, events=EventsEnum.all)
-    schedule(cast, "archive", "DeleteTrainingTask", None, DAY, AFTER)
+    schedule(cast, "archive", "DeleteTrainingTask", None, DAY, AFTER, active_since=NOON - 2 * DAY)
     training = days(cast, NOON - 2 * DAY, NOON - DAY)
     jobs = planned(cast, training)
     assert jobs == {f"archive/{training.id}/PRODUCTION": NOON + 3 * HOUR}
+
+
+@pytest.mark.parametrize(
+    ("since", "config", "there"),
+    [
+        (None, {}, False),
+        (NOON - 2 * HOUR, {}, False),
+        (NOON - 2 * HOUR, {"confirmed_until": (NOON - 21 * HOUR).isoformat()}, True),
+        (NOON - 2 * HOUR, {"confirmed_until": (NOON - 22 * HOUR).isoformat()}, False),
+        (NOON - 2 * HOUR, {"confirmed_until": "2026-03-02T11:00:00"}, False),
+        (NOON - 2 * HOUR, {"confirmed_until": ["all"]}, False),
+        (NOON - 21 * HOUR, {}, True),
+    ],
+)
+def test_what_ended_before_the_switch_is_put_away_once_it_is_confirmed(  # WB
+    cast: Cast, since: datetime | None, config: dict[str, Any], there: bool
+) -> None:
+    more = {"active_since": since, "task_config": config}
+    schedule(cast, "archive", "DeleteTrainingTask", None, DAY, AFTER, **more)
+    training = days(cast, NOON - DAY)  # it ended 21 hours ago
+    assert list(planned(cast, training)) == there * [f"archive/{training.id}/PRODUCTION"]
+
+
+def test_a_closed_training_is_put_away_all_the_same_and_reminds_nobody(cast: Cast) -> None:
+    schedule(cast)
+    schedule(cast, "archive", "DeleteTrainingTask", None, DAY, AFTER)
+    trainings.deactivate(cast.session, cast.pottery.id, cast.max, NOON)
+    archive = [f"archive/{cast.pottery.id}/PRODUCTION"]
+    assert list(planned(cast, cast.pottery)) == archive
+    trainings.cancel(cast.session, cast.pottery.id, cast.max, NOON, REASON)
+    assert list(planned(cast, cast.pottery)) == archive
 
 
 # --- when (WA3) ----------------------------------------------------------------------------------
@@ -458,10 +489,17 @@ def test_the_jobs_of_one_environment_are_no_business_of_the_other(cast: Cast) ->
         ("WaitlistReminderTask", AFTER, None),
         ("WaitlistReminderTask", BEFORE, EventsEnum.invited),
         ("DeleteTrainingTask", BEFORE, None),
+        ("StudentOpenSpotReminder", AFTER, None),
+        ("SendAttendeeListTask", AFTER, None),
     ],
 )
 def test_a_schedule_that_makes_no_sense_plans_nothing(  # WA7
     cast: Cast, task: str, side: BeforeAfterEnum, events: EventsEnum | None
 ) -> None:
     schedule(cast, "senseless", task, events, DAY, side)
+    assert planned(cast, days(cast, START)) == {}
+
+
+def test_nothing_is_put_away_within_a_day_of_its_end(cast: Cast) -> None:  # WB
+    schedule(cast, "hasty", "DeleteTrainingTask", None, DAY - SECOND, AFTER)
     assert planned(cast, days(cast, START)) == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -61,6 +61,40 @@ class TrainingTask(BaseAutomationTask):
         """As of every task, by one SELECT."""
         return occurrences.of_trainings(session, automation, cls.anchor, now, items, left_out)
 
+    def schedule(self) -> AutomationSchedule:
+        """The schedule this run belongs to. Raises `Skip` if it is gone."""
+        s = AutomationSchedule
+        mine = sa.select(s).where(s.name == self.automation_name, s.deleted_at.is_(None))
+        if (found := self.session.scalars(mine).one_or_none()) is None:
+            raise Skip("its schedule is gone")
+        return found
+
+    def occurrence(self, schedule: AutomationSchedule) -> Occurrence:
+        """What this run is about, as the rows have it now. Raises `Skip`: gone."""
+        found = self.planned(self.session, schedule, self.now, [self.id]).get(self.id)
+        if found is None:
+            raise Skip("nothing planned for it")
+        return found
+
+    @property
+    def training_id(self) -> int:
+        """The training of an item that `occurrence` found."""
+        return int(self.id.partition(":")[0])
+
+
+class LockingTask(BaseAutomationTask):
+    """It locks its training: each has a transaction of its own, so that none holds two (L3)."""
+
+    @classmethod
+    def batches(cls, session: Session, tasks: Sequence[Any]) -> list[list[Any]]:
+        """Each alone."""
+        return [[task] for task in tasks]
+
+    @classmethod
+    def execute_batch(cls, tasks: Sequence[Any], now: datetime) -> None:
+        """As of every task; that it stands here keeps the engine from joining batches."""
+        super().execute_batch(tasks, now)
+
 
 class ReminderTask(TrainingTask):
     """A letter about events that are ahead."""
@@ -75,19 +109,9 @@ class ReminderTask(TrainingTask):
             return "a reminder counts from the first, the last or all events"
         return None
 
-    def schedule(self) -> AutomationSchedule:
-        """The schedule this run belongs to. Raises `Skip` if it is gone."""
-        s = AutomationSchedule
-        mine = sa.select(s).where(s.name == self.automation_name, s.deleted_at.is_(None))
-        if (found := self.session.scalars(mine).one_or_none()) is None:
-            raise Skip("its schedule is gone")
-        return found
-
     def occurrence(self, schedule: AutomationSchedule) -> Occurrence:
-        """What this run is about, as the rows have it now. Raises `Skip`: gone, or over."""
-        found = self.planned(self.session, schedule, self.now, [self.id]).get(self.id)
-        if found is None:
-            raise Skip("nothing planned for it")
+        """As of every training task. Raises `Skip`: gone, or over."""
+        found = super().occurrence(schedule)
         if found.at <= self.now:
             raise Skip("its event has begun")
         return found

@@ -44,6 +44,11 @@ SCHEDULES: tuple[tuple[str, str, BeforeAfterEnum, EventsEnum, timedelta, str | N
      courses.QUICK),
     ("student_reminder", "StudentReminderTask", BEFORE, EventsEnum.first, timedelta(days=7), None),
     ("trainer_reminder", "TrainerReminderTask", BEFORE, EventsEnum.first, timedelta(days=2), None),
+    ("open_spots", "StudentOpenSpotReminder", BEFORE, EventsEnum.first, timedelta(days=3), None),
+    ("waitlist_reminder", "WaitlistReminderTask", BEFORE, EventsEnum.first, timedelta(days=14),
+     None),
+    ("attendee_list", "SendAttendeeListTask", BEFORE, EventsEnum.first, timedelta(days=1), None),
+    ("archive_trainings", "DeleteTrainingTask", AFTER, EventsEnum.last, timedelta(days=30), None),
 )  # fmt: skip
 
 

@@ -1,0 +1,43 @@
+"""Announces places that are still free shortly before a training (waitlist WB)."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from app.automation.automation_base import Skip, register_automation
+from app.automation.automation_tasks.training_task import LockingTask, ReminderTask
+from app.models.training import Training
+from app.services import letters, waitlist
+from app.services.locks import locked
+from app.services.plan import Anchor
+
+
+class OpenSpotConfig(BaseModel):
+    """What a schedule may say. No limit of bookings is built in, so there is none to waive yet."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    waive_booking_limit: bool = True
+
+
+@register_automation(description="Announce open spots.")
+class StudentOpenSpotReminder(LockingTask, ReminderTask):
+    """A letter to each student of the practice who could take what the line left over."""
+
+    anchor = Anchor.FIRST_START
+    config_model = OpenSpotConfig
+
+    def execute(self) -> dict[str, int]:
+        """Fill, then promise the letters. Raises `Skip` if it is full, or nobody is to be told."""
+        schedule = self.schedule()
+        occurrence = self.occurrence(schedule)
+        training = locked(self.session, Training, self.training_id)
+        left = waitlist.refill(self.session, training, self.now)
+        if left.free < 1:
+            raise Skip("no place is free")
+        if left.someone_waits:  # a newcomer would only queue behind them
+            raise Skip("the free places are for who waits")
+        told = letters.open_spot(self.session, schedule.id, occurrence, self.now)
+        if not told:
+            raise Skip("nobody to write to")
+        return {"invited": len(left.invited), "letters": told}
