@@ -19,7 +19,8 @@ def count_statements(session: Session) -> Iterator[list[str]]:
     session.flush()  # what was arranged before is not part of the act
     sent: list[str] = []
 
-    def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+    def note(_c: Any, _cursor: Any, sent_as: str, _given: Any, context: Any, _many: bool) -> None:
+        statement = getattr(context, "as_composed", sent_as)
         if not NOT_COUNTED.match(statement):
             sent.append(" ".join(statement.split()))
 

@@ -35,6 +35,7 @@ def _as_prepared(
     marked = context is not None and "prepared" in context.execution_options
     if many or not marked or not isinstance(given, dict) or _is_long(given):
         return statement, given
+    context.as_composed = statement  # for whoever counts or reads what is sent
     known = conn.connection.info.setdefault("prepared", {})
     if statement in known:
         return known[statement], given

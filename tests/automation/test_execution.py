@@ -814,7 +814,7 @@ def test_a_run_that_staff_ask_for_is_done_once_more(engine: Engine) -> None:
     assert len(engine.jobs()) == 1
     engine.tick(NOON + SECOND)
     run = engine.runs()["sweep"]
-    assert (run.trigger, run.status, run.attempt) == ("manual", "success", 2)
+    assert (run.trigger, run.status, run.attempt) == ("manual", "success", 1)
     assert engine.effects() == {"sweep": 2}
     assert engine.jobs() == {}
 

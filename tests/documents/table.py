@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextvars
 import inspect
 import re
 import textwrap
-from typing import Any
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 # Where the documents import from, and where that is with us (waitlist WS).
 IMPORTS = {
@@ -66,8 +71,15 @@ def run_awaiting(snippet: str, **given: Any) -> dict[str, Any]:
     # With nothing to await it runs at once, and there is no coroutine.
     waiting = eval(compile(ours(snippet), "<document>", "exec", flags), names)
     if inspect.isawaitable(waiting):
-        asyncio.run(_all_of(waiting))
+        awaited(_all_of(waiting))
     return names
+
+
+def awaited(waiting: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns, from a thread of its own: another's loop may run in ours."""
+    context = contextvars.copy_context()  # its application and session are ours
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(context.run, asyncio.run, waiting).result()
 
 
 async def _all_of(waiting: Any) -> None:

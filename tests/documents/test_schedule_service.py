@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,7 @@ from app.extensions import db, utcnow, write
 from app.models import AutomationRun, AutomationSchedule, Practice, SchedulerEpoch
 from app.ops.schedule_service import ScheduleNotFoundException, ScheduleService
 from tests.documents.adapters import AsyncDAL, WorkflowEngine
-from tests.documents.table import run, run_awaiting
+from tests.documents.table import awaited, run, run_awaiting
 
 CREATE_CRON = """
 schedule_config = {
@@ -359,12 +358,12 @@ async def test_interval_schedule_execution(schedule_service, workflow_engine):
 
 def test_the_guide_s_own_tests_pass(service: ScheduleService) -> None:  # Q11
     theirs = run(UNIT_TESTS)
-    asyncio.run(theirs["test_cron_schedule_creation"](service, service.dal))
+    awaited(theirs["test_cron_schedule_creation"](service, service.dal))
     # Each look at the clock is two seconds after the last: theirs waits for nothing.
     looks = iter(range(0, 100, 2))
     began = utcnow()
     service.clock = lambda: began + timedelta(seconds=next(looks))
-    asyncio.run(theirs["test_interval_schedule_execution"](service, service.workflow_engine))
+    awaited(theirs["test_interval_schedule_execution"](service, service.workflow_engine))
     limited = rows()[-1]
     assert (limited.active, limited.execution_count, str(limited.state)) == (False, 1, "completed")
     assert db.session.scalar(sa.select(sa.func.count(AutomationRun.id))) == 1
@@ -395,18 +394,18 @@ def test_it_is_kept_for_the_routes_from_start_to_end(database: Flask) -> None:
         """,
         os=__import__("os"), dal=None, workflow_engine=None, app=database,
     )  # fmt: skip
-    asyncio.run(names["startup"]())
-    asyncio.run(names["shutdown"]())
+    awaited(names["startup"]())
+    awaited(names["shutdown"]())
     assert isinstance(database.schedule_service, ScheduleService)  # type: ignore[attr-defined]
 
 
 def test_pausing_running_and_reading_are_awaited_too(service: ScheduleService) -> None:
     made = run_awaiting(CREATE_CRON, schedule_service=service)["result"]
     id_ = made["schedule_id"]
-    assert asyncio.run(service.pause_schedule(id_, 42, reason="x"))["status"] == "paused"
-    assert asyncio.run(service.run_now(id_, 42))["status"] == "queued"
-    assert asyncio.run(service.resume_schedule(id_, 42))["is_active"] is True
-    assert asyncio.run(service.get_schedule(id_))["schedule_id"] == id_
-    assert [row["schedule_id"] for row in asyncio.run(service.list_schedules())] == [id_]
+    assert awaited(service.pause_schedule(id_, 42, reason="x"))["status"] == "paused"
+    assert awaited(service.run_now(id_, 42))["status"] == "queued"
+    assert awaited(service.resume_schedule(id_, 42))["is_active"] is True
+    assert awaited(service.get_schedule(id_))["schedule_id"] == id_
+    assert [row["schedule_id"] for row in awaited(service.list_schedules())] == [id_]
     with pytest.raises(ScheduleNotFoundException):
-        asyncio.run(service.get_schedule("none"))
+        awaited(service.get_schedule("none"))

@@ -61,7 +61,7 @@ def test_a_long_list_is_planned_for_what_it_is(cast: Cast) -> None:
     session = cast.session
     with session.begin_nested():
         before = len(texts(session))
-        many = list(range(1, prepared.MOST_IDS + 2))
+        many = [cast.practice.id + n for n in range(prepared.MOST_IDS + 1)]
         assert send(session, by_ids(), {"ids": many}).scalars().all() == [cast.practice.id]
         assert len(texts(session)) == before
         assert send(session, by_ids(), {"ids": many[:3]}).scalars().all() == [cast.practice.id]

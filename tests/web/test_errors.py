@@ -23,7 +23,7 @@ def broken(url: str) -> Iterator[Client]:
     """A client of an application with a page for every way to fail."""
     app = create_app(databases.GivenSettings(sqlalchemy_database_uri=url))
 
-    @app.get("/fails/<how>")
+    @app.route("/fails/<how>")
     def fails(how: str) -> str:
         if how.isdecimal():
             abort(int(how))

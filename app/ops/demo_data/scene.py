@@ -27,10 +27,12 @@ from app.models import (
     User,
     UserSettings,
 )
+from app.models.automation import ScheduleType
 from app.models.user import TrainerLetters
 from app.ops.demo_data import courses, people
 from app.services import accounts
 from app.services.actors import Actor, staff
+from app.services.schedule_models import BirthdayBotConfig, BotConfig, VisitorBotConfig
 
 ANSWER_TIME = timedelta(days=2)
 QUICK_ANSWER_TIME = timedelta(minutes=3)
@@ -49,6 +51,16 @@ SCHEDULES: tuple[tuple[str, str, BeforeAfterEnum, EventsEnum, timedelta, str | N
      None),
     ("attendee_list", "SendAttendeeListTask", BEFORE, EventsEnum.first, timedelta(days=1), None),
     ("archive_trainings", "DeleteTrainingTask", AFTER, EventsEnum.last, timedelta(days=30), None),
+)  # fmt: skip
+
+# What document 003 offers, for an administrator to look at: off, and in test mode (schedules F6).
+OFFERED: tuple[tuple[str, str, ScheduleType, dict[str, Any], BotConfig], ...] = (
+    ("Daily Birthday Messages", "birthday", ScheduleType.DAILY, {"hour": 8, "minute": 0},
+     BirthdayBotConfig(dry_run=True, process_late=True)),
+    ("Weekly Profile Visits", "visitor", ScheduleType.WEEKLY,
+     {"day_of_week": "mon,wed,fri", "hour": 14, "minute": 0}, VisitorBotConfig(dry_run=True)),
+    ("Hourly Birthday Check", "birthday", ScheduleType.INTERVAL, {"interval_seconds": 3600},
+     BirthdayBotConfig(dry_run=True)),
 )  # fmt: skip
 
 
@@ -132,6 +144,19 @@ def _schedules(
             training_types=[kinds[type_]] if type_ else [],
         )
         for name, class_name, side, events, interval, type_ in SCHEDULES
+    )
+    session.add_all(
+        AutomationSchedule(
+            practice_id=practice.id,
+            name=name,
+            automation_class=classes[class_name],
+            schedule_type=kind,
+            schedule_config=when,
+            task_config=config.model_dump(mode="json", exclude={"dry_run"}),
+            dry_run=True,
+            active=False,
+        )
+        for name, class_name, kind, when, config in OFFERED
     )
     session.flush()  # trainings that open look for them
 
