@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     schedule_max_catchup: int = Field(default=100, ge=1, le=10_000)
     schedule_max_per_practice: int = Field(default=500, ge=1)
     schedule_auto_pause_failures: int = Field(default=0, ge=0)
-    schedule_history_days: int = Field(default=90, ge=1)
+    schedule_history_days: int = Field(default=90, ge=1, le=36_500)
     schedule_history_max_per_schedule: int = Field(default=1000, ge=1)
 
     mail_transport: Literal["smtp", "file", "console", "memory"] = "smtp"

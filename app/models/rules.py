@@ -33,6 +33,8 @@ class Rules:
     schedule_min_interval: timedelta = timedelta(seconds=1)
     schedule_max_per_practice: int = 500
     schedule_auto_pause_failures: int = 0  # in a row, then it stops; 0 = never (X5)
+    schedule_history: timedelta = timedelta(days=90)  # that runs are kept (H1)
+    schedule_history_most: int = 1000  # runs of a recurring schedule (H1)
     # How a person can be told. SMS and push count once this installation can send them (WD3).
     channels: frozenset[str] = frozenset({"email"})
 

@@ -113,6 +113,11 @@ def limit_reached(schedule: AutomationSchedule) -> None:
     log.info(_about(schedule, "AUDIT", "schedule_limit_reached", "SUCCESS", None, **told))
 
 
+def pruned(count: int) -> None:
+    """Runs were taken away that were kept long enough (H1)."""
+    log.info(line("SYSTEM", "history_pruned", "SUCCESS", count=count))
+
+
 def error(action: str, schedule: AutomationSchedule, exception: str) -> None:
     """Something about a schedule raised; its kind, never its words."""
     log.error(_about(schedule, "ERROR", action, "FAILURE", None, exception=exception))
