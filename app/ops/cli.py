@@ -12,6 +12,7 @@ COMMANDS: tuple[str, ...] = (
     "importing",
     "replaying",
     "waitlist",
+    "schedules",
     "jobs",
     "runs",
     "outbox",
