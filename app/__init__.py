@@ -89,6 +89,8 @@ def rules_from(settings: Settings) -> Rules:
         schedule_min_interval=timedelta(seconds=settings.schedule_min_interval_seconds),
         schedule_max_per_practice=settings.schedule_max_per_practice,
         schedule_auto_pause_failures=settings.schedule_auto_pause_failures,
+        people_mail_daily_cap=settings.people_mail_daily_cap,
+        people_mail_weekly_cap=settings.people_mail_weekly_cap,
         schedule_history=timedelta(days=settings.schedule_history_days),
         schedule_history_most=settings.schedule_history_max_per_schedule,
     )

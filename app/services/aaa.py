@@ -32,6 +32,16 @@ class Formatter(logging.Formatter):
         super().__init__(FORMAT, "%Y-%m-%d %H:%M:%S")
 
 
+def to_console(level: str) -> None:
+    """From now on its lines go to stderr as documented, once, beside no other log (M1)."""
+    if not any(isinstance(known.formatter, Formatter) for known in log.handlers):
+        handler = logging.StreamHandler()
+        handler.setFormatter(Formatter())
+        log.addHandler(handler)
+    log.setLevel(level)
+    log.propagate = False
+
+
 def line(
     kind: str,
     action: str,
