@@ -16,6 +16,7 @@ COMMANDS: tuple[str, ...] = (
     "jobs",
     "runs",
     "outbox",
+    "letters",
     "users",
     "apikeys",
     "demo",
