@@ -79,11 +79,27 @@ class Settings(BaseSettings):
     scheduler_threads: int = Field(default=4, ge=1, le=64)
     automation_modules: Annotated[list[str], NoDecode] = []
 
+    # What the doors write into a new schedule where nothing was said (schedules T10).
+    scheduler_job_defaults_max_instances: int = Field(default=3, ge=1, le=100)
+    scheduler_job_defaults_coalesce: bool = True
+    scheduler_misfire_grace_time: int = Field(default=3600, ge=0, le=31_536_000)
+    schedule_grace_period_minutes: int = Field(default=15, ge=0, le=525_600)
+    scheduler_local_timezone: str = "Europe/Paris"
+    scheduler_timezone: str = "UTC"
+    workflow_max_retries: int = Field(default=3, ge=0, le=10)
+    workflow_timeout_seconds: int = Field(default=3600, ge=1, le=86_400)
+    bot_timeout_birthday: int = Field(default=30, ge=1, le=1440)  # minutes
+    bot_timeout_late: int = Field(default=180, ge=1, le=1440)
+    bot_timeout_visitor: int = Field(default=45, ge=1, le=1440)
+
+    people_mail_daily_cap: int = Field(default=15, ge=1, le=2000)
+    people_mail_weekly_cap: int = Field(default=100, ge=1, le=2000)
+
     schedule_min_interval_seconds: int = Field(default=1, ge=1, le=86400)
     schedule_max_catchup: int = Field(default=100, ge=1, le=10_000)
     schedule_max_per_practice: int = Field(default=500, ge=1)
     schedule_auto_pause_failures: int = Field(default=0, ge=0)
-    schedule_history_days: int = Field(default=90, ge=1)
+    schedule_history_days: int = Field(default=90, ge=1, le=36_500)
     schedule_history_max_per_schedule: int = Field(default=1000, ge=1)
 
     mail_transport: Literal["smtp", "file", "console", "memory"] = "smtp"
@@ -129,6 +145,15 @@ class Settings(BaseSettings):
                 ' python -c "import secrets; print(secrets.token_urlsafe(48))", or to nothing'
             )
         return key
+
+    @field_validator("scheduler_local_timezone", "scheduler_timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        from app.services.local_time import zone_names  # one list everywhere (schedules T5)
+
+        if value not in zone_names():
+            raise ValueError("no time zone such as Europe/Amsterdam or UTC")
+        return value
 
     @field_validator("waitlist_cutoff", "waitlist_min_answer", mode="before")
     @classmethod

@@ -8,6 +8,7 @@ import sys
 import app
 from app.automation.registry import BadAutomationModule
 from app.models.engine import BadDatabaseUrl
+from app.services import aaa
 from config import BadSettings, load, mistakes_for_serving, warnings_for_serving
 
 WRONG_USE = 2
@@ -23,6 +24,7 @@ def main() -> int:
         application = app.create_app(settings, role="scheduler")
     except (BadSettings, BadDatabaseUrl, BadAutomationModule) as error:
         return refuse(str(error).splitlines())
+    aaa.to_console(settings.log_level)
     for warning in warnings_for_serving(settings):
         print(warning, file=sys.stderr)
     from app.ops import scheduler_process  # it needs the application's floors

@@ -18,6 +18,7 @@ from app.models.engine import BadDatabaseUrl
 from app.ops.exits import explained
 from app.ops.memory import settle
 from app.ops.migrating import require_migrated
+from app.services import aaa
 from config import (
     BadSettings,
     Settings,
@@ -49,6 +50,7 @@ def main() -> None:
     settings: Settings = application.extensions["settings"]
     if mistakes := mistakes_for_serving(settings):
         _refuse(mistakes)
+    aaa.to_console(settings.log_level)
     _require_tables(application)
     _require_port(settings)
     for warning in warnings_for_web(settings):

@@ -71,8 +71,8 @@ def _threads(settings: Settings, role: str) -> int:
     """How many threads of this process use the database at a time."""
     if role != "scheduler":
         return settings.web_threads
-    # Beside the tasks: the loop, the leases, the sweep, renewing, and two that post letters.
-    return settings.scheduler_threads + 6
+    # Beside the tasks: the loop, the leases, two that post letters, and the five other duties.
+    return settings.scheduler_threads + 9
 
 
 def rules_from(settings: Settings) -> Rules:
@@ -89,4 +89,8 @@ def rules_from(settings: Settings) -> Rules:
         schedule_min_interval=timedelta(seconds=settings.schedule_min_interval_seconds),
         schedule_max_per_practice=settings.schedule_max_per_practice,
         schedule_auto_pause_failures=settings.schedule_auto_pause_failures,
+        people_mail_daily_cap=settings.people_mail_daily_cap,
+        people_mail_weekly_cap=settings.people_mail_weekly_cap,
+        schedule_history=timedelta(days=settings.schedule_history_days),
+        schedule_history_most=settings.schedule_history_max_per_schedule,
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from flask import current_app, has_app_context
 from sqlalchemy.orm import Session
 
 from app.automation.registry import Registration, get_automation_class
@@ -15,7 +17,11 @@ from app.services.deadline import WAITLIST_TASK, answer_windows, remind_before
 from app.services.refusals import Refusal
 from app.services.schedule_errors import InvalidScheduleException
 from app.services.schedule_faces import Door, TaskFace
-from app.services.schedule_models import CONFIGS, BotType
+from app.services.schedule_models import CONFIGS, BotTimeouts, BotType
+from app.services.schedule_options import OF_JOBS, OptionDefaults
+
+if TYPE_CHECKING:
+    from config import Settings
 
 
 def face_of(class_name: str) -> TaskFace | None:
@@ -25,8 +31,35 @@ def face_of(class_name: str) -> TaskFace | None:
 
 
 def door(via: MadeBy, **known: Any) -> Door:
-    """A door whose tasks are those that are registered; `known`: defaults from the settings."""
-    return Door(via, face_of, _renew, **known)
+    """A door whose tasks are those that are registered; what it writes stands in the settings.
+
+    Outside an application the documented defaults hold; `known` wins over both (T10).
+    """
+    defaults = _defaults(current_app.extensions["settings"]) if has_app_context() else {}
+    return Door(via, face_of, _renew, **(defaults | known))
+
+
+def _defaults(settings: Settings) -> dict[str, Any]:
+    coalesce = settings.scheduler_job_defaults_coalesce
+    return {
+        "of_jobs": replace(
+            OF_JOBS,
+            timezone=settings.scheduler_local_timezone,
+            misfire_grace_time=settings.scheduler_misfire_grace_time,
+            coalesce=coalesce,
+        ),
+        "of_schedules": OptionDefaults(
+            timezone=settings.scheduler_timezone,
+            max_instances=settings.scheduler_job_defaults_max_instances,
+            misfire_grace_time=60 * settings.schedule_grace_period_minutes,
+            coalesce=coalesce,
+            retry_max=settings.workflow_max_retries,
+            timeout_seconds=settings.workflow_timeout_seconds,
+        ),
+        "timeouts": BotTimeouts(
+            settings.bot_timeout_birthday, settings.bot_timeout_late, settings.bot_timeout_visitor
+        ),
+    }
 
 
 def _face(record: Registration) -> TaskFace:

@@ -467,6 +467,34 @@ class RecurringBatch:
             self.ended[RunStatus.TIMEOUT] += 1
 
 
+def plan_now(session: Session, schedule: AutomationSchedule, now: datetime) -> Plan:
+    """What a run that began now would do; whatever planning wrote is taken back (P1).
+
+    The schedule's class is registered and has a plan. Raises `Skip`, `PermanentError` for a
+    configuration that its model refuses, and whatever the task raises.
+    """
+    row = schedule.automation_class
+    assert row is not None  # noqa: S101  its face was asked before
+    cls = get_registered_automation_classes()[row.class_name].cls
+    task = cls(schedule.schedule_id, schedule.name)
+    task.session, task.now = session, now
+    task.config = config_of(cls, dict(schedule.task_config or {}))
+    task.trigger_data = dict(schedule.context_data or {}) | {
+        "schedule_id": schedule.schedule_id,
+        "execution_id": "-",  # none: nothing is recorded
+        "triggered_at": name_of(now),
+        "trigger": RunTrigger.MANUAL.value,
+        "dry_run": True,
+        "community_id": schedule.practice_id,
+    }
+    try:
+        with no_exit():
+            plan = task.plan(session, task.config, now)
+            return plan if isinstance(plan, Plan) else Plan(list(plan))
+    finally:
+        session.rollback()
+
+
 def config_of(cls: type[BaseAutomationTask], given: dict[str, Any]) -> Any:
     """The task's configuration as its model reads it. Raises `PermanentError`."""
     model = cls.config_model

@@ -33,6 +33,11 @@ class Rules:
     schedule_min_interval: timedelta = timedelta(seconds=1)
     schedule_max_per_practice: int = 500
     schedule_auto_pause_failures: int = 0  # in a row, then it stops; 0 = never (X5)
+    schedule_history: timedelta = timedelta(days=90)  # that runs are kept (H1)
+    schedule_history_most: int = 1000  # runs of a recurring schedule (H1)
+    # Greetings and profile checks of a new practice: people a day, and a week (V1).
+    people_mail_daily_cap: int = 15
+    people_mail_weekly_cap: int = 100
     # How a person can be told. SMS and push count once this installation can send them (WD3).
     channels: frozenset[str] = frozenset({"email"})
 

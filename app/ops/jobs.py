@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +16,7 @@ from app.automation.lock import wake_scheduler
 from app.automation.planned import Planned, planned
 from app.extensions import db, utcnow
 from app.models import Job
-from app.ops.exits import NOT_FOUND, REFUSED, WITH_FAULTS, Ended, needs_database
+from app.ops.exits import NOT_FOUND, WITH_FAULTS, Ended, needs_database
 from app.ops.terminal import (
     TEXT,
     as_json_text,
@@ -36,6 +33,7 @@ from app.ops.terminal import (
     printable,
     sure,
     utc,
+    write_file,
     yes_option,
 )
 from app.services.deadline import WAITLIST_TASK
@@ -120,28 +118,10 @@ def export(out: str) -> None:
     """Write all jobs as a JSON list of {id, next_run, args}."""
     jobs = list(_planned(sa.true()))
     rows = [{"id": job.id, "next_run": job.due, "args": job.args} for job in jobs]
-    _write(Path(out), as_json_text(rows) + "\n")
+    write_file(Path(out), as_json_text(rows) + "\n")
     if unread := sum(job.args is None for job in jobs):
         note(f"Without args, since their state cannot be read: {unread}.")
     click.echo(f"exported {len(rows)} jobs to {printable(out)}")
-
-
-def _write(path: Path, text: str) -> None:
-    """All of it or nothing, for the owner alone: an older file stays until the new one is whole."""
-    try:
-        handle, scratch = tempfile.mkstemp(prefix=".jobs-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(scratch, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(scratch)
-            raise
-    except (FileNotFoundError, NotADirectoryError):
-        raise Ended(f"There is no folder {printable(path.parent)}.", NOT_FOUND) from None
-    except OSError as error:
-        raise Ended(f"{printable(path)} cannot be written: {error.strerror}.", REFUSED) from error
 
 
 # --- act -----------------------------------------------------------------------------------------

@@ -35,7 +35,6 @@ from app.services.schedule_errors import (
 )
 from app.services.schedule_explain import SILENT
 from app.services.schedule_faces import Door
-from app.services.schedule_options import OF_SCHEDULES
 from app.services.schedule_reading import find_class
 from app.services.schedule_views import as_execution, as_schedule
 
@@ -225,8 +224,9 @@ class ScheduleService:
 
     @property
     def _door(self) -> Door:
-        grace = replace(OF_SCHEDULES, misfire_grace_time=60 * self.grace_period_minutes)
-        return faces.door(MadeBy.SCHEDULES_API, of_schedules=grace)
+        door = faces.door(MadeBy.SCHEDULES_API)
+        grace = replace(door.of_schedules, misfire_grace_time=60 * self.grace_period_minutes)
+        return replace(door, of_schedules=grace)
 
     async def _act(
         self, act: Any, schedule_id: str, user_id: int | None, how: dict[str, Any]

@@ -29,6 +29,7 @@ from app.automation.claims import Fenced
 from app.automation.lock import BadLockAddress, LockHeld, SchedulerLock
 from app.automation.scheduler import app_scheduler
 from app.automation.scheduler_duties import Duty, DutyRunner, renew_duty, sweep_duty
+from app.automation.scheduler_upkeep import check_due_duty, prune_duty, reaper_duty
 from app.automation.worker import Line
 from app.delivery import outbox
 from app.extensions import db, utcnow, write
@@ -214,7 +215,8 @@ class Process:
             report=self._report,
         )
         self.duties.start(sweep_duty(epoch))
-        self.duties.start(renew_duty(epoch))
+        for duty in (renew_duty, check_due_duty, reaper_duty, prune_duty):
+            self.duties.start(duty(epoch))
         self.duties.start(post_duty(), workers=OUTBOX_WORKERS)
         self.lock.serve(self._rung)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -18,7 +21,7 @@ import sqlalchemy as sa
 from app.extensions import db, utcnow
 from app.models import Practice
 from app.ops.demand import instant
-from app.ops.exits import REFUSED, UNREACHABLE, Ended, ended
+from app.ops.exits import NOT_FOUND, REFUSED, UNREACHABLE, Ended, ended
 from app.services.intervals import parse_interval
 from app.services.refusals import Refusal
 
@@ -68,7 +71,25 @@ class Since(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is no time such as 2026-03-02T12:00Z or 2 hours.", param, ctx)
 
 
-TEXT, SINCE, COUNT = Text(), Since(), click.IntRange(min=1, max=MOST_ROWS)
+class Until(click.ParamType):  # type: ignore[type-arg]
+    """An instant as `Since` has it, or how long from now, as in 2 hours."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            return instant(value)
+        except ValueError:
+            pass
+        try:
+            return utcnow() + parse_interval(value)
+        except (Refusal, OverflowError):
+            self.fail(f"{value!r} is no time such as 2026-03-02T12:00Z or 2 hours.", param, ctx)
+
+
+TEXT, SINCE, UNTIL, COUNT = Text(), Since(), Until(), click.IntRange(min=1, max=MOST_ROWS)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 limit_option = click.option(
     "--limit",
@@ -102,6 +123,39 @@ def sure(question: str, yes: bool) -> None:
         raise Ended("Nobody answered: add --yes to do it without asking.", REFUSED) from None
     if not agreed:
         raise Ended("Nothing was done.", REFUSED)
+
+
+MOST_CANDIDATES = 10
+
+
+def the_one(what: str, text: str, found: Sequence[tuple[T, str]]) -> T:
+    """The only thing that fits what was typed. Raises `Ended`: 3 for none, 2 with candidates."""
+    if not found:
+        raise Ended(f"There is no {what} {printable(text)}.", NOT_FOUND)
+    if len(found) == 1:
+        return found[0][0]
+    shown = [f"  {printable(line)}" for _, line in found[:MOST_CANDIDATES]]
+    more = ["  …"] if len(found) > MOST_CANDIDATES else []
+    raise Ended("\n".join([f"Several fit {printable(text)}; give the id:", *shown, *more]), REFUSED)
+
+
+practice_option = click.option(
+    "--practice", metavar="SHORTNAME", type=TEXT, help="Which practice; the only one if left out."
+)
+
+
+def the_practice(shortname: str | None) -> Practice:
+    """The practice of that name, or the only one. Raises `Ended`."""
+    wanted = sa.select(Practice).order_by(Practice.id)
+    if shortname is not None:
+        wanted = wanted.where(Practice.shortname == shortname)
+    found = list(db.session.scalars(wanted.limit(MOST_CANDIDATES)))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise Ended("There is no such practice; flask import makes one.", NOT_FOUND)
+    names = ", ".join(printable(practice.shortname) for practice in found)
+    raise Ended(f"Say which --practice: {names}.", REFUSED)
 
 
 # --- what is read --------------------------------------------------------------------------------
@@ -182,6 +236,27 @@ def length(time_: timedelta) -> str:
         if count or said:
             said.append(f"{count} {unit}" if count else "")
     return " ".join(part for part in said[:2] if part) or "0 s"
+
+
+def write_file(path: Path, text: str) -> None:
+    """All of it or nothing, for the owner alone: an older file stays until the new one is whole.
+
+    Raises `Ended`.
+    """
+    try:
+        handle, scratch = tempfile.mkstemp(prefix=".nextseat-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(scratch, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(scratch)
+            raise
+    except (FileNotFoundError, NotADirectoryError):
+        raise Ended(f"There is no folder {printable(path.parent)}.", NOT_FOUND) from None
+    except OSError as error:
+        raise Ended(f"{printable(path)} cannot be written: {error.strerror}.", REFUSED) from error
 
 
 # --- one after another ---------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from sqlalchemy.orm import selectinload
 
 from app.delivery.rendering import base_url
 from app.extensions import db, unit, utcnow
-from app.models import Practice, Student, Trainer, User
+from app.models import Student, Trainer, User
 from app.models.person import PersonStatus
 from app.ops.exits import NOT_FOUND, REFUSED, Ended, needs_database
 from app.ops.terminal import (
@@ -23,10 +23,12 @@ from app.ops.terminal import (
     json_option,
     limit_option,
     note,
+    practice_option,
     print_count,
     print_json,
     print_table,
     printable,
+    the_practice,
 )
 from app.services import accounts, people, tickets
 from app.services.actors import CONSOLE
@@ -35,9 +37,6 @@ from app.services.refusals import a_reason
 from config import Settings
 
 email_argument = click.argument("email", metavar="EMAIL", type=TEXT)
-practice_option = click.option(
-    "--practice", metavar="SHORTNAME", type=TEXT, help="Which practice; the only one if left out."
-)
 role_type = click.Choice(accounts.ROLES)
 
 
@@ -135,7 +134,7 @@ def create(
     password = hash_password(a_password(typed, email)) if typed is not None else None
 
     def act() -> User:
-        user = accounts.create(db.session(), email, _practice(practice), roles)
+        user = accounts.create(db.session(), email, the_practice(practice), roles)
         user.first_name, user.last_name, user.password = first_name, last_name, password
         return user
 
@@ -176,7 +175,7 @@ def roles(email: str, added: Sequence[str], removed: Sequence[str], practice: st
     now = utcnow()
 
     def act(user: User) -> None:
-        where = _practice(practice)
+        where = the_practice(practice)
         for role in added:
             accounts.give_role(db.session(), user, role, where, CONSOLE, now)
         db.session.flush()  # who is an administrator is counted in the database
@@ -237,17 +236,3 @@ def _change(email: str, act: Callable[[User], None]) -> None:
         act(user)
 
     unit(db.session, run)
-
-
-def _practice(shortname: str | None) -> Practice:
-    """The practice of that name, or the only one. Raises `Ended`."""
-    wanted = sa.select(Practice).order_by(Practice.id)
-    if shortname is not None:
-        wanted = wanted.where(Practice.shortname == shortname)
-    found = list(db.session.scalars(wanted.limit(10)))
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise Ended("There is no such practice; flask import makes one.", NOT_FOUND)
-    names = ", ".join(printable(practice.shortname) for practice in found)
-    raise Ended(f"Say which --practice: {names}.", REFUSED)

@@ -18,8 +18,9 @@ from app.extensions import db, unit, utcnow
 from app.models import EnrolmentHistory, Student, Training, TrainingEnroll, User
 from app.models.enrolment import INVITED, WAITLIST
 from app.models.queue import standing
-from app.ops.exits import NOT_FOUND, REFUSED, WITH_FAULTS, Ended, needs_database
+from app.ops.exits import WITH_FAULTS, needs_database
 from app.ops.terminal import (
+    MOST_CANDIDATES,
     TEXT,
     dry_run_option,
     each,
@@ -31,14 +32,13 @@ from app.ops.terminal import (
     print_table,
     printable,
     sure,
+    the_one,
     yes_option,
 )
 from app.services import sweep, waitlist, why
 from app.services.locks import locked
 
 T = TypeVar("T")
-
-MOST_CANDIDATES = 10
 
 
 @click.group("waitlist")
@@ -284,7 +284,7 @@ def _training(text: str) -> Training:
     found = db.session.scalars(
         sa.select(Training).where(which).order_by(Training.id).limit(MOST_CANDIDATES + 1)
     ).all()
-    return _the_one(
+    return the_one(
         "training", text, [(one, f"{one.id}  {one.name}{_starting(one)}") for one in found]
     )
 
@@ -314,17 +314,7 @@ def _enrolment(training: Training, text: str) -> str:
         .limit(MOST_CANDIDATES + 1)
     ).all()
     what = f"student in training {training.id} called"
-    return _the_one(what, text, [(str(uuid), f"{id_}  {name}") for uuid, id_, name in found])
-
-
-def _the_one(what: str, text: str, found: Sequence[tuple[T, str]]) -> T:
-    if not found:
-        raise Ended(f"There is no {what} {printable(text)}.", NOT_FOUND)
-    if len(found) == 1:
-        return found[0][0]
-    shown = [f"  {printable(line)}" for _, line in found[:MOST_CANDIDATES]]
-    more = ["  …"] if len(found) > MOST_CANDIDATES else []
-    raise Ended("\n".join([f"Several fit {printable(text)}; give the id:", *shown, *more]), REFUSED)
+    return the_one(what, text, [(str(uuid), f"{id_}  {name}") for uuid, id_, name in found])
 
 
 def _zone(training: Training) -> ZoneInfo:

@@ -32,6 +32,16 @@ class Formatter(logging.Formatter):
         super().__init__(FORMAT, "%Y-%m-%d %H:%M:%S")
 
 
+def to_console(level: str) -> None:
+    """From now on its lines go to stderr as documented, once, beside no other log (M1)."""
+    if not any(isinstance(known.formatter, Formatter) for known in log.handlers):
+        handler = logging.StreamHandler()
+        handler.setFormatter(Formatter())
+        log.addHandler(handler)
+    log.setLevel(level)
+    log.propagate = False
+
+
 def line(
     kind: str,
     action: str,
@@ -111,6 +121,11 @@ def limit_reached(schedule: AutomationSchedule) -> None:
         "max_executions": schedule.max_executions,
     }
     log.info(_about(schedule, "AUDIT", "schedule_limit_reached", "SUCCESS", None, **told))
+
+
+def pruned(count: int) -> None:
+    """Runs were taken away that were kept long enough (H1)."""
+    log.info(line("SYSTEM", "history_pruned", "SUCCESS", count=count))
 
 
 def error(action: str, schedule: AutomationSchedule, exception: str) -> None:

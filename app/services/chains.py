@@ -15,9 +15,10 @@ from app.models.automation import (
     RunTrigger,
     StoppedBecause,
 )
+from app.models.job import Job
 from app.models.rules import rules_of
 from app.models.text import named
-from app.services import aaa, recurring
+from app.services import aaa, recurring, runs
 
 log = logging.getLogger("app.services.chains")
 
@@ -31,6 +32,29 @@ def lock(session: Session, schedule_id: int) -> None:
         .where(AutomationSchedule.id == schedule_id)
         .with_for_update(key_share=True)
     )
+
+
+def overdue(session: Session, now: datetime, limit: int = 100) -> list[int]:
+    """Runs past their time that no job brings back: it is lost, and so is whoever ran them (R6)."""
+    r, s = AutomationRun, AutomationSchedule
+    its_job = s.name + "/" + r.execution_id + f"/{rules_of(session).environment}"
+    lost = (
+        sa.select(r.id)
+        .join(s, s.id == r.schedule_id)
+        .where(r.status == RunStatus.RUNNING, r.deadline_at <= now, r.item == s.schedule_id)
+        .where(~sa.exists().where(Job.id == its_job))
+    )
+    return list(session.scalars(lost.order_by(r.deadline_at, r.id).limit(limit)))
+
+
+def end_overdue(session: Session, run_id: int, now: datetime) -> bool:
+    """Such a run timed out, with all that follows; False: it ended meanwhile."""
+    run = session.get_one(AutomationRun, run_id)
+    lock(session, run.schedule_id)
+    if not runs.end_overdue(session, run_id, now):
+        return False
+    ended(session, run.execution_id, RunStatus.TIMEOUT, now)
+    return True
 
 
 def ended(

@@ -285,11 +285,26 @@ def _still_to_run(
     if not occurrences:
         return set()
     ended = runs.ended_keys(session, source.schedule_id, [o.item for o in occurrences])
-    open_ = [o for o in occurrences if (o.item, o.name) not in ended]
+    open_ = [
+        o
+        for o in occurrences
+        if (o.item, o.name) not in ended and not _is_forgotten(session, source, o, now)
+    ]
     late = [o for o in open_ if _too_late(source, o, now)]
     missed = _record_missed(session, source, late, now)
     counts.missed += len(missed)
     return {o.item for o in open_} - missed
+
+
+def _is_forgotten(session: Session, source: Source, occurrence: Occurrence, now: datetime) -> bool:
+    """Due so long ago that the run that says it is done may be gone (schedules H2).
+
+    What a destructive task did, and whether an invitation is open, shows in the rows themselves; an
+    alarm only wakes whoever asks the ledger.
+    """
+    if source.destructive or source.class_name == WAITLIST_TASK:
+        return False
+    return occurrence.due < now - rules_of(session).schedule_history
 
 
 def _too_late(source: Source, occurrence: Occurrence, now: datetime) -> bool:

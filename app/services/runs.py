@@ -125,6 +125,9 @@ OVERDUE = sa.and_(
     AutomationRun.worker == sa.bindparam("our_worker", type_=AutomationRun.worker.type),
     AutomationRun.deadline_at <= sa.bindparam("ended", type_=AutomationRun.deadline_at.type),
 )
+PAST_DEADLINE = AutomationRun.deadline_at <= sa.bindparam(
+    "ended", type_=AutomationRun.deadline_at.type
+)
 NEXT_ATTEMPT = AutomationRun.attempt + 1
 
 
@@ -490,6 +493,19 @@ def time_out(session: Session, worker: str, now: datetime) -> set[int]:
     for id_ in moved:
         log.error("run timed out: id=%s", id_)
     return set(moved)
+
+
+def end_overdue(session: Session, run_id: int, now: datetime) -> bool:
+    """Whoever ran it is gone, and nobody will begin it again: it timed out (schedules R6).
+
+    False: it has ended, or has time again.
+    """
+    why = {"finished_at": now, "not_before": None, "error": "it took longer than it may"}
+    given = {"ended": now}
+    moved = move_runs(
+        session, [run_id], RUNNING, RunStatus.TIMEOUT, where=PAST_DEADLINE, given=given, **why
+    )
+    return bool(moved)
 
 
 def has_timed_out(session: Session, run: Begun) -> bool:

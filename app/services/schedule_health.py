@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -11,12 +12,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models.automation import AutomationRun, AutomationSchedule, RunStatus, ScheduleType
+from app.models.job import Job
 from app.models.system import SchedulerEpoch, SystemState
 
 SILENT = timedelta(seconds=30)
 DEAD = timedelta(seconds=120)
 OVERDUE = timedelta(seconds=60)
 MANY_QUEUED = 100
+LATELY = timedelta(days=30)
+MOST_MISSED = 10_000  # runs that are looked at
 
 
 class HealthStatus(StrEnum):
@@ -77,6 +81,86 @@ def _asked(now: datetime) -> sa.Select[Any]:
         _one(sa.select(sa.func.count()).select_from(some), "queued"),
         _one(sa.select(sa.func.min(s.next_execution_at)).where(s.works()), "oldest"),
     )
+
+
+# --- what waits (S2) ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Who runs schedules since when, and what waits to be run."""
+
+    holder: str | None
+    epoch: int | None
+    started_at: datetime | None
+    seen_at: datetime | None
+    jobs: int
+    late: int  # jobs that are due
+    parked: int
+    queued: int
+    running: int
+    oldest_due: datetime | None  # of the jobs
+
+
+def what_waits(session: Session, now: datetime) -> Waiting:
+    """Jobs and runs, and the last scheduler; three statements."""
+    last = session.scalars(sa.select(SchedulerEpoch).order_by(SchedulerEpoch.id).limit(1)).first()
+    at = Job.next_run_time
+    late = at <= now.timestamp()
+    jobs = session.execute(
+        sa.select(
+            sa.func.count(Job.id).label("all"),
+            sa.func.count(Job.id).filter(late).label("late"),
+            sa.func.count(Job.id).filter(at.is_(None)).label("parked"),
+            sa.func.min(at).filter(late).label("oldest"),
+        )
+    ).one()
+    r = AutomationRun
+    live = sa.select(r.status, sa.func.count()).group_by(r.status)
+    runs: dict[Any, int] = dict(
+        session.execute(live.where(r.status.in_((RunStatus.QUEUED, RunStatus.RUNNING)))).all()
+    )
+    return Waiting(
+        last.holder if last else None,
+        last.epoch if last else None,
+        last.started_at if last else None,
+        last.seen_at if last else None,
+        jobs.all,
+        jobs.late,
+        jobs.parked,
+        runs.get(RunStatus.QUEUED, 0),
+        runs.get(RunStatus.RUNNING, 0),
+        datetime.fromtimestamp(jobs.oldest, UTC) if jobs.oldest is not None else None,
+    )
+
+
+@dataclass(frozen=True)
+class Missed:
+    """A schedule that came too late of late, and the grace that would have let it run."""
+
+    schedule_id: str
+    name: str
+    count: int
+    grace_seconds: int
+
+
+def missed_lately(session: Session, now: datetime) -> list[Missed]:
+    """What was missed in thirty days, the most often first."""
+    r, s = AutomationRun, AutomationSchedule
+    rows = session.execute(
+        sa.select(s.schedule_id, s.name, r.due_at, r.finished_at, r.missed_count)
+        .join(s, s.id == r.schedule_id)
+        .where(r.status == RunStatus.MISSED, r.finished_at > now - LATELY, s.deleted_at.is_(None))
+        .order_by(r.id.desc())
+        .limit(MOST_MISSED)
+    ).all()
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for schedule_id, name, due_at, finished_at, missed in rows:
+        count, grace = found.get((schedule_id, name), (0, 0))
+        late = math.ceil((finished_at - due_at).total_seconds()) if due_at and finished_at else 0
+        found[schedule_id, name] = (count + max(missed, 1), max(grace, late))
+    told = [Missed(*key, count, grace) for key, (count, grace) in found.items()]
+    return sorted(told, key=lambda one: one.count, reverse=True)
 
 
 def _one(select: sa.Select[Any], name: str) -> Any:

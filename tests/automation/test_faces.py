@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from app.automation import registry
 from app.automation import schedules as office
 from app.automation.faces import door, face_of
-from app.models import AutomationSchedule, MadeBy
+from app.models import AutomationSchedule, MadeBy, ScheduleType
 from app.services import schedules
 from app.services.schedule_errors import InvalidScheduleException
+from app.services.schedule_faces import Door
+from app.services.schedule_options import OF_JOBS, OF_SCHEDULES, OptionDefaults
 from tests.cast import DAY, HOUR, NOON, Cast
 
 B = door(MadeBy.SCHEDULES_API)
@@ -104,3 +107,49 @@ def test_what_plain_code_made_is_planned_by_the_next_renew_and_harmless_without_
     assert (planned.next_execution_at, inert.next_execution_at) == (NOON + HOUR, None)
     assert stage.jobs()[f"planned/{planned.schedule_id}/PRODUCTION"] == NOON + HOUR
     assert ("inert", "it has no task class") in renewed.left_out
+
+
+# --- what the settings say where nothing was said (T10) ------------------------------------------
+
+SET = {
+    "scheduler_job_defaults_max_instances": 5,
+    "scheduler_job_defaults_coalesce": False,
+    "scheduler_misfire_grace_time": 60,
+    "schedule_grace_period_minutes": 7,
+    "scheduler_local_timezone": "Asia/Tokyo",
+    "scheduler_timezone": "America/New_York",
+    "workflow_max_retries": 1,
+    "workflow_timeout_seconds": 90,
+    "bot_timeout_birthday": 2,
+    "bot_timeout_late": 3,
+    "bot_timeout_visitor": 4,
+}
+
+
+def test_the_settings_are_what_a_door_writes(app: Flask) -> None:
+    app.extensions["settings"] = app.extensions["settings"].model_copy(update=SET)
+    with app.app_context():
+        schedules_api, jobs_api = door(MadeBy.SCHEDULES_API), door(MadeBy.SCHEDULER_API)
+    daily = ScheduleType.DAILY
+    assert schedules_api.defaults(daily, "birthday", {}) == OptionDefaults(
+        "America/New_York", 5, 420, False, 1, 90
+    )
+    of_jobs = {
+        name: jobs_api.defaults(daily, name, config)
+        for name, config in (("birthday", {}), ("visitor", {}))
+    }
+    assert of_jobs["birthday"] == OptionDefaults("Asia/Tokyo", 1, 60, False, 0, 120)
+    assert of_jobs["visitor"].timeout_seconds == 240
+    late = jobs_api.defaults(daily, "birthday", {"process_late": True})
+    assert late.timeout_seconds == 180
+
+
+def test_without_settings_a_door_writes_what_is_documented(app: Flask) -> None:
+    with app.app_context():
+        assert door(MadeBy.FORM) == Door(MadeBy.FORM, face_of, door(MadeBy.FORM).renew)
+    assert (B.of_jobs, B.of_schedules) == (OF_JOBS, OF_SCHEDULES)
+
+
+def test_whoever_names_defaults_has_them(app: Flask) -> None:
+    with app.app_context():
+        assert door(MadeBy.FORM, of_jobs=OF_SCHEDULES).of_jobs == OF_SCHEDULES

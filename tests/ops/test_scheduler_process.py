@@ -46,7 +46,7 @@ class Slow(BaseAutomationTask):
 
     @staticmethod
     def get_event_dt(item):
-        return datetime(2026, 3, 2, 12, tzinfo=UTC)
+        return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
     def execute(self):
         print("at it", flush=True)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.models.engine import is_busy
 from app.models.practice import Practice
+from app.models.rules import rules_of
 from app.services.locks import locked
 from app.services.refusals import NotFound, Refusal
 
@@ -83,7 +84,14 @@ def create_practice(session: Session, shortname: str, name: str, timezone: str) 
     there = sa.select(Practice.id).where(Practice.shortname == shortname)
     if session.scalar(there) is not None:
         raise PracticeExists(shortname=shortname)
-    practice = Practice(shortname=shortname, name=name, timezone=timezone)
+    rules = rules_of(session)
+    practice = Practice(
+        shortname=shortname,
+        name=name,
+        timezone=timezone,
+        people_mail_daily_cap=rules.people_mail_daily_cap,
+        people_mail_weekly_cap=rules.people_mail_weekly_cap,
+    )
     session.add(practice)
     session.flush()  # it is locked by its id
     return practice
