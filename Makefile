@@ -8,7 +8,7 @@ UV := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-versi
 	--custom-compile-command "make requirements"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-info replay run test lint bench soak requirements
+.PHONY: help setup demo demo-info replay run test lint docs bench soak requirements
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ lint: .venv/developing ## check format, style, types, imports and requirements
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry .
+
+docs: .venv/running ## write the references in docs/ anew, from what the code says
+	@$(BIN)/python -m app.ops.references
 
 bench: .venv/developing ## measure what must be fast, beside the ordinary way
 	@$(BIN)/python -m benchmarks $(ARGS)
