@@ -145,6 +145,8 @@ def pretty(value: Any) -> str:
 
 
 def _item(_view: Any, _context: Any, row: Any, _name: str) -> Any:
+    if row.item == row.schedule.schedule_id:  # it recurs: it is about nothing but itself
+        return ""
     return row.called.link() if row.called else row.item
 
 

@@ -24,6 +24,7 @@ from wtforms.validators import Optional
 from wtforms.widgets import CheckboxInput, DateTimeLocalInput, ListWidget
 
 from app.admin import items
+from app.admin.acts import Needed
 from app.extensions import db
 from app.models import AutomationSchedule
 from app.models.schedule import OverlapPolicy, RetryBackoff, ScheduleType
@@ -253,19 +254,21 @@ def settings_form(name: str, model: type[BaseModel], formdata: Any, config: Any)
 
 
 def _field(key: str, part: Mapping[str, Any]) -> Field:
+    may_be_none = any(one.get("type") == "null" for one in part.get("anyOf", ()))
+    marks = [] if may_be_none else [Needed()]
     label = SETTING_WORDS.get(key) or key.replace("_", " ").capitalize()
     hint = SETTING_HINTS.get(key, "")
     plain = next((one for one in part.get("anyOf", ()) if one.get("type") != "null"), part)
     if plain.get("type") == "boolean":
         return BooleanField(label, description=hint)
     if plain.get("type") == "integer":
-        return IntegerField(label, [Optional()], description=hint)
+        return IntegerField(label, [*marks, Optional()], description=hint)
     if plain.get("type") == "array":
         words = _choices(plain["items"].get("enum", ()))
-        return SelectMultipleField(label, choices=words, description=hint)
+        return SelectMultipleField(label, marks, choices=words, description=hint)
     if "enum" in plain:
-        return SelectField(label, choices=_choices(plain["enum"]), description=hint)
-    return StringField(label, description=hint)
+        return SelectField(label, marks, choices=_choices(plain["enum"]), description=hint)
+    return StringField(label, marks, description=hint)
 
 
 def _choices(values: Any) -> list[SelectChoice]:

@@ -50,6 +50,13 @@ class Seen:
     jobs: Sequence[Any] | None = None
     problems: list[tuple[str | None, Any]] = field(default_factory=list)
 
+    def differs(self, at: datetime, there: ZoneInfo) -> bool:
+        """Whether a clock there shows another time than the schedule's."""
+        return at.astimezone(there).utcoffset() not in (
+            at.astimezone(self.zone).utcoffset(),
+            at.utcoffset(),
+        )
+
 
 def seen_of(
     session: Session,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from datetime import datetime, time
@@ -25,7 +26,7 @@ from app.admin.fields import WholeNumber, readable
 from app.admin.frame import SecureView
 from app.admin.jobs import read_jobs
 from app.admin.names import local
-from app.admin.runs import status_badge, why_of
+from app.admin.runs import look_of, why_of
 from app.admin.schedule_acts import ACTS, REACHING, can_try, puts_away, recurs
 from app.admin.schedule_fields import (
     BACKOFFS,
@@ -86,9 +87,9 @@ OF_EVENTS = (
 )  # fmt: skip
 ONLY_OF_EVENTS = {"beforeafter", "events", "interval", "training_types", "active_since"}
 ONLY_OF_CLOCKS = {
-    "starts", "follows", "max_executions", "max_instances", "retry_max", "resume_at",
-    "pause_reason",
+    "starts", "follows", "max_executions", "max_instances", "retry_max",
 }  # fmt: skip
+IF_SAID = {"starts", "follows", "resume_at", "pause_reason", "max_executions", "description"}
 
 
 # --- the view ------------------------------------------------------------------------------------
@@ -164,7 +165,7 @@ class ScheduleView(SchedulePages, SecureView):
         "next_due": lambda _v, _c, row, _n: local(row.next_due) if row.next_due else "",
         "jobs": lambda _v, _c, row, _n: str(row.jobs),
         "last_run": lambda _v, _c, row, _n: last_run_of(row),
-        "task_config": lambda _v, _c, row, _n: str(row.task_config) if row.task_config else "",
+        "task_config": lambda _v, _c, row, _n: config_words(row.task_config),
         "training_types": lambda view, _c, row, _n: view.types_of(row),
         "whose": lambda _v, _c, row, _n: _("this practice") if row.practice_id else _("all"),
         "starts": lambda _v, _c, row, _n: span_of(row),
@@ -228,21 +229,22 @@ class ScheduleView(SchedulePages, SecureView):
             _l("Interval"), [InputRequired(_l("Say how long."))], description=FORMS
         ),
         "active": BooleanField(_l("Active"), default=True),
-        "schedule_type": KindField(_l("Kind")),
-        "weekdays": WeekdaysField(_l("Days"), default=("mon",)),
-        "at": TimeField(_l("Time of day"), [Optional()], default=time(8)),
+        "schedule_type": KindField(_l("Kind"), [Needed()]),
+        "weekdays": WeekdaysField(_l("Days"), [Needed()], default=("mon",)),
+        "at": TimeField(_l("Time of day"), [Needed(), Optional()], default=time(8)),
         "every": LengthField(
             _l("Every"),
+            [Needed()],
             description=_l("Such as 90 minutes, 6 hours or 2 days; counted from when it is saved."),
         ),
         "cron": StringField(
             _l("Cron expression"),
-            [Optional(), Length(max=255), readable],
+            [Needed(), Optional(), Length(max=255), readable],
             description=_l(
                 "Minute, hour, day, month, weekday: 0 9 * * 1-5 means 09:00 from Monday to Friday."
             ),
         ),
-        "once": LocalField(_l("Day and time"), [Optional(), readable]),
+        "once": LocalField(_l("Day and time"), [Needed(), Optional(), readable]),
         "timezone": StringField(
             _l("Time zone"),
             [Optional(), Length(max=64), readable],
@@ -344,8 +346,12 @@ class ScheduleView(SchedulePages, SecureView):
 
     def details_of(self, row: Any) -> Any:
         """Only what its kind has."""
-        other = ONLY_OF_EVENTS if recurs(row) else ONLY_OF_CLOCKS - {"pause_reason", "resume_at"}
-        return [(name, words) for name, words in self._details_columns if name not in other]
+        other = ONLY_OF_EVENTS if recurs(row) else ONLY_OF_CLOCKS
+        return [
+            (name, words)
+            for name, words in self._details_columns
+            if name not in other and (name not in IF_SAID or self.get_detail_value(None, row, name))
+        ]
 
     # --- the form ---
 
@@ -533,7 +539,7 @@ class ScheduleView(SchedulePages, SecureView):
             "remarks": schedules.remarks(session, row),
             "next_jobs": jobs,
             "runs": runs,
-            "status_badge": status_badge,
+            "look_of": look_of,
             "why_of": why_of,
             "called": items.named(session, [run.item for run in runs]),
             "all_jobs": url_for("admin_job.index_view", search=f"{row.name}/"),
@@ -557,6 +563,17 @@ def with_jobs(rows: Sequence[Any]) -> None:
             row.next_due = instant(due)
         except UNREADABLE:  # somebody wrote there what is no date
             row.next_due = None
+
+
+def config_words(config: dict[str, Any] | None) -> str:
+    """`max_days_late: 7, process_late: no`; what is nested as JSON."""
+    said = {True: _("yes"), False: _("no"), None: _("none")}
+    plain = (str, int, float)
+    parts = []
+    for name, value in (config or {}).items():
+        words = said[value] if value is None or isinstance(value, bool) else value
+        parts.append(f"{name}: {words if isinstance(words, plain) else json.dumps(words)}")
+    return ", ".join(parts)
 
 
 def span_of(row: AutomationSchedule) -> Markup | str:
