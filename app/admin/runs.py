@@ -127,10 +127,18 @@ def look_of(row: AutomationRun) -> Markup:
     return Markup("{} {}").format(status, badge("hold", _("Test"))) if row.dry_run else status
 
 
+def schedule_of(row: AutomationRun) -> Markup | str:
+    """Its schedule, as a link unless that is deleted."""
+    schedule = row.schedule
+    if schedule.deleted_at is not None:
+        return schedule.name
+    return items.Named(schedule.name, items.at_page("automationschedule", schedule.id)).link()
+
+
 def counts_of(row: AutomationRun) -> str:
-    """`3 done, 2 letters`: what is more than nothing."""
+    """`done: 3, letters: 2`; what is more than nothing."""
     found = ((getattr(row, name) or 0, said) for name, said in COUNTED.items())
-    return ", ".join(f"{count} {said}" for count, said in found if count)
+    return ", ".join(f"{said}: {count}" for count, said in found if count)
 
 
 def trigger_of(row: AutomationRun) -> str:
@@ -231,7 +239,9 @@ class RunView(SecureView):
         "took": lambda _v, _c, row, _n: took(row),
         "why": lambda _v, _c, row, _n: why_of(row),
     }
-    column_formatters_detail = column_formatters
+    column_formatters_detail = column_formatters | {
+        "schedule": lambda _v, _c, row, _n: schedule_of(row),
+    }
     column_formatters_export = {
         "about": lambda _v, _c, row, _n: row.called.words if row.called else "",
     }

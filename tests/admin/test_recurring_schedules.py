@@ -366,7 +366,7 @@ def test_the_history_of_a_schedule_holds_its_runs_alone_and_is_filtered(
     answer = desk.get(f"{AT}/history/?id={row.id}")
     at = answer.headers["Location"].removeprefix("/admin/")
     page = desk.get(at).text
-    for words in ("Boom: no mail", "3 done", "Failed", "Test"):
+    for words in ("Boom: no mail", "done: 3", "Failed", "Test"):
         assert words in page, words
     assert f"details/?id={theirs.id}" not in page
     assert "Boom" not in desk.get(f"{at}&flt7_7=1").text
@@ -395,6 +395,7 @@ def test_the_page_of_a_run_shows_what_it_ran_with_its_tries_and_its_kin(
         "max_days_late",
         "first try",
         f"?id={child.id}",
+        f"automationschedule/details/?id={row.id}",
         "Nothing was sent",
     ):
         assert words in page, words
