@@ -17,6 +17,7 @@ from app.admin import (
     jobs,
     letter_texts,
     locations,
+    office,
     outbox,
     persons,
     practices,
@@ -59,6 +60,7 @@ def init_app(app: Flask) -> None:
     )
     app.add_template_global(index.banner, "admin_banner")
     app.add_template_global(index.development, "in_development")
+    app.add_template_global(office.zone, "admin_zone")
     for group in GROUPS:
         admin.add_category(group)
     for room in ROOMS:

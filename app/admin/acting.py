@@ -125,8 +125,17 @@ class Acting:
 
     def _question(self: Any, act: Act, rows: list[Any], form: Any) -> Any:
         return self.render(
-            "admin/model/act.html", act=act, rows=rows, form=form, return_url=self.back()
+            "admin/model/act.html",
+            act=act,
+            rows=rows,
+            form=form,
+            told=self.told_before(act, rows),
+            return_url=self.back(),
         )
+
+    def told_before(self, act: Act, rows: list[Any]) -> list[str]:
+        """What the question says beside what the act explains, such as whom it reaches."""
+        return []
 
     def _ticked(self: Any) -> list[Any]:
         """The rows that were ticked, each once; what is gone, or of others, is told.

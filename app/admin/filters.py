@@ -63,6 +63,16 @@ class ChoiceOrMore(Choice):
         return super().apply(query, value, alias)
 
 
+class OneOf(stock.FilterEqual):
+    """One of some texts."""
+
+    def clean(self, value: str) -> str:
+        """The text. Raises `ValueError` for what is none of them."""
+        if value not in {key for key, _words in self.options or ()}:
+            raise ValueError
+        return value
+
+
 class Since(stock.FilterGreater):
     """At or after an instant, typed in the office's zone."""
 

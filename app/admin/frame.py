@@ -270,12 +270,16 @@ class SecureView(Guarded, Acting, Freshness, Listing, Exporting, ModelView):
         return self.render(
             self.details_template,
             model=row,
-            details_columns=self._details_columns,
+            details_columns=self.details_of(row),
             get_value=self.get_detail_value,
             return_url=self.back(),
             acts=[act for act in self.allowed_acts() if act.offered(row)],
             **self.details_more(row),
         )
+
+    def details_of(self, row: Any) -> Any:
+        """(column, label) of what the details page lists."""
+        return self._details_columns
 
     def details_more(self, row: Any) -> dict[str, Any]:
         """Further values of the details page."""
@@ -315,8 +319,9 @@ class SecureView(Guarded, Acting, Freshness, Listing, Exporting, ModelView):
                     if self.locks:
                         locked(db.session(), self.model, row.id)
                     self._require_fresh(form, row)
+                    version = getattr(row, "version", None)
                     said = self.save(form, row, False, utcnow())
-                    if "version" in self.model.__table__.columns:
+                    if version is not None and row.version == version:  # no service counted it
                         row.version += 1
                 db.session.flush()  # what the database refuses is said in the form
                 said = said or _("%(name)s is saved.", name=self.name_of(row))

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from flask_admin.contrib.sqla import filters as stock
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
@@ -14,13 +15,16 @@ from sqlalchemy.orm import joinedload
 
 from app.admin import items
 from app.admin.acts import Act
-from app.admin.filters import ChoiceOrMore, Since, Until
+from app.admin.filters import ChoiceOrMore, Number, OneOf, Since, Until
 from app.admin.frame import SecureView
 from app.admin.names import badge, words
+from app.automation import faces
 from app.automation.lock import wake_scheduler
 from app.extensions import db
-from app.models import AutomationRun, RunStatus
-from app.services import attention, runs
+from app.models import AutomationRun, MadeBy, RunStatus
+from app.models.run import RunTrigger
+from app.models.schedule import ScheduleType
+from app.services import attention, runs, schedules
 
 LOOKS = {
     RunStatus.QUEUED: "wait",
@@ -46,12 +50,24 @@ def status_badge(status: str) -> Markup:
 # --- acts ----------------------------------------------------------------------------------------
 
 
-def _cancel(session: Any, row: AutomationRun, _actor: Any, now: datetime) -> None:
-    runs.cancel_run(session, row, now)
+def _recurs(row: AutomationRun) -> bool:
+    return row.schedule.schedule_type != ScheduleType.EVENT
 
 
-def _again(session: Any, row: AutomationRun, _actor: Any, now: datetime) -> None:
-    runs.retry_run(session, row, now)
+def _cancel(session: Any, row: AutomationRun, actor: Any, now: datetime) -> None:
+    if _recurs(row):
+        door = faces.door(MadeBy.FORM)
+        schedules.cancel_run(session, row.execution_id, actor, now=now, door=door)
+    else:
+        runs.cancel_run(session, row, now)
+
+
+def _again(session: Any, row: AutomationRun, actor: Any, now: datetime) -> None:
+    if _recurs(row):
+        door = faces.door(MadeBy.FORM)
+        schedules.retry_run(session, row.execution_id, actor, now=now, door=door)
+    else:
+        runs.retry_run(session, row, now)
 
 
 ACTS = (
@@ -90,28 +106,74 @@ def why_of(row: AutomationRun) -> str:
     return row.reason or (row.error or "").strip().partition("\n")[0][:120]
 
 
-def result_of(row: AutomationRun) -> str:
-    """What the task counted."""
-    return json.dumps(row.result, ensure_ascii=False) if row.result else ""
+TRIGGERS = {
+    RunTrigger.SCHEDULE: _l("its time"),
+    RunTrigger.MANUAL: _l("a person"),
+    RunTrigger.CHAIN: _l("another schedule"),
+}
+COUNTED = {
+    "items_done": _l("done"),
+    "items_skipped": _l("skipped"),
+    "items_failed": _l("failed"),
+    "messages_sent": _l("letters"),
+    "profiles_visited": _l("profiles"),
+    "missed_count": _l("missed before"),
+}
+
+
+def look_of(row: AutomationRun) -> Markup:
+    """How it stands; and whether it was only tried out."""
+    status = status_badge(row.status)
+    return Markup("{} {}").format(status, badge("hold", _("Test"))) if row.dry_run else status
+
+
+def schedule_of(row: AutomationRun) -> Markup | str:
+    """Its schedule, as a link unless that is deleted."""
+    schedule = row.schedule
+    if schedule.deleted_at is not None:
+        return schedule.name
+    return items.Named(schedule.name, items.at_page("automationschedule", schedule.id)).link()
+
+
+def counts_of(row: AutomationRun) -> str:
+    """`done: 3, letters: 2`; what is more than nothing."""
+    found = ((getattr(row, name) or 0, said) for name, said in COUNTED.items())
+    return ", ".join(f"{said}: {count}" for count, said in found if count)
+
+
+def trigger_of(row: AutomationRun) -> str:
+    """What started it."""
+    known = row.trigger in tuple(RunTrigger)
+    return str(TRIGGERS[RunTrigger(row.trigger)]) if known else str(row.trigger)
+
+
+def pretty(value: Any) -> str:
+    """JSON for people; empty for nothing."""
+    return json.dumps(value, indent=2, ensure_ascii=False) if value else ""
 
 
 def _item(_view: Any, _context: Any, row: Any, _name: str) -> Any:
+    if row.item == row.schedule.schedule_id:  # it recurs: it is about nothing but itself
+        return ""
     return row.called.link() if row.called else row.item
 
 
 class RunView(SecureView):
     """The ledger, newest first."""
 
-    column_list = ("id", "schedule", "item", "status", "started_at", "took", "attempt", "why")
+    column_list = (
+        "id", "schedule", "item", "status", "started_at", "took", "counts", "attempt", "why",
+    )  # fmt: skip
     column_details_list = (
-        "status", "why", "schedule", "item", "occurrence", "trigger", "due_at", "not_before",
-        "started_at", "finished_at", "took", "deadline_at", "attempt", "interruptions",
-        "messages_sent", "result", "error_type", "worker", "execution_id",
+        "status", "why", "schedule", "item", "occurrence", "trigger", "triggered_by", "due_at",
+        "not_before", "started_at", "finished_at", "took", "deadline_at", "attempt",
+        "interruptions", "counts", "messages_sent", "error_type", "worker", "execution_id",
     )  # fmt: skip
     column_export_list = (
         "id", "execution_id", "schedule", "item", "about", "occurrence", "trigger", "status",
         "reason", "attempt", "due_at", "started_at", "finished_at", "duration_ms", "messages_sent",
-        "error_type", "error",
+        "error_type", "error", "dry_run", "profiles_visited", "items_done", "items_skipped",
+        "items_failed", "missed_count",
     )  # fmt: skip
     column_searchable_list = ("item", "execution_id", "error")
     column_filters = (
@@ -125,6 +187,13 @@ class RunView(SecureView):
         "item",
         Since(AutomationRun.started_at, _l("Started"), data_type="date"),
         Until(AutomationRun.started_at, _l("Started"), data_type="date"),
+        Number(AutomationRun.schedule_id, _l("Schedule (number)")),
+        OneOf(
+            AutomationRun.trigger,
+            _l("Started by"),
+            [(trigger.value, said) for trigger, said in TRIGGERS.items()],
+        ),
+        stock.BooleanEqualFilter(AutomationRun.dry_run, _l("Test")),
     )
     column_sortable_list = ("id", "started_at", "status", "attempt")
     column_default_sort = ("id", True)
@@ -143,12 +212,19 @@ class RunView(SecureView):
         "took": _l("Took"),
         "attempt": _l("Try"),
         "why": _l("Why"),
+        "counts": _l("Counted"),
+        "triggered_by": _l("By whom"),
+        "dry_run": _l("Test"),
+        "profiles_visited": _l("Profiles looked at"),
+        "items_done": _l("Items done"),
+        "items_skipped": _l("Items skipped"),
+        "items_failed": _l("Items failed"),
+        "missed_count": _l("Missed before"),
         "reason": _l("Reason"),
         "occurrence": _l("Occurrence"),
         "trigger": _l("Started by"),
         "interruptions": _l("Workers that died"),
         "messages_sent": _l("Letters promised"),
-        "result": _l("Result"),
         "error": _l("Error"),
         "error_type": _l("Kind of error"),
         "worker": _l("Worker"),
@@ -156,13 +232,16 @@ class RunView(SecureView):
         "duration_ms": _l("Took (ms)"),
     }
     column_formatters = {
-        "status": lambda _v, _c, row, _n: status_badge(row.status),
+        "status": lambda _v, _c, row, _n: look_of(row),
+        "counts": lambda _v, _c, row, _n: counts_of(row),
+        "trigger": lambda _v, _c, row, _n: trigger_of(row),
         "item": _item,
         "took": lambda _v, _c, row, _n: took(row),
         "why": lambda _v, _c, row, _n: why_of(row),
-        "result": lambda _v, _c, row, _n: result_of(row),
     }
-    column_formatters_detail = column_formatters
+    column_formatters_detail = column_formatters | {
+        "schedule": lambda _v, _c, row, _n: schedule_of(row),
+    }
     column_formatters_export = {
         "about": lambda _v, _c, row, _n: row.called.words if row.called else "",
     }
@@ -196,10 +275,42 @@ class RunView(SecureView):
         """`waitlist_invitation_expiry, no. 12`."""
         return f"{row.schedule.name}, {_('no.')} {row.id}"
 
+    def details_more(self, row: Any) -> dict[str, Any]:
+        """What it ran with, what it would have done, its tries, and the runs it belongs to."""
+        result = dict(row.result or {})
+        steps = result.pop("steps", [])
+        return {
+            "steps": [step for step in steps if isinstance(step, dict)],
+            "result": pretty(result),
+            "snapshot": pretty(row.config_snapshot),
+            "kin": kin_of(row),
+            "status_badge": status_badge,
+        }
+
     def _act(self, *asked: Any) -> Any:
         answer = super()._act(*asked)
         wake_scheduler()
         return answer
+
+
+def kin_of(row: AutomationRun) -> list[tuple[str, AutomationRun]]:
+    """What started it, what it tries again, what it started: the office's, in one statement."""
+    r, its = AutomationRun, row.execution_id
+    above = [one for one in (row.parent_execution_id, row.retry_of) if one]
+    near = sa.or_(r.execution_id.in_(above), r.parent_execution_id == its, r.retry_of == its)
+    found = db.session.scalars(
+        sa.select(r).where(near, items.own_runs()).options(*RunView.loads).order_by(r.id).limit(50)
+    )
+    return [(_kinship(row, one), one) for one in found]
+
+
+def _kinship(row: AutomationRun, other: AutomationRun) -> str:
+    if other.execution_id == row.parent_execution_id:
+        return str(_("Started by"))
+    if other.execution_id == row.retry_of:
+        return str(_("Tries again"))
+    again = other.retry_of == row.execution_id
+    return str(_("Tried again by")) if again else str(_("Started"))
 
 
 def name_all(rows: list[Any]) -> None:

@@ -79,6 +79,17 @@ class TaskField(SelectField):
         here = getattr(self, "chosen", None)
         return here if here is not None else (str(self.data.id) if self.data else "")
 
+    @property
+    def class_name(self) -> str:
+        """The name of what is chosen; empty for nothing."""
+        row = self._rows.get(self.chosen_key)
+        return row.class_name if row else self.chosen_key
+
+    def key_of(self, class_name: str) -> str:
+        """The value that the page has for a class."""
+        rows = (key for key, row in self._rows.items() if row.class_name == class_name)
+        return next(rows, class_name)
+
     def iter_choices(self) -> Any:
         """Each, the present one selected."""
         for one in self.choices:

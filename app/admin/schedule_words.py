@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext as _n
 from markupsafe import Markup
 
+from app.admin import office
 from app.admin.names import badge, local
 from app.admin.runs import status_badge
 from app.admin.schedule_form import SIDES
@@ -14,9 +17,11 @@ from app.automation import schedules
 from app.automation.scheduler_ops import Renewed
 from app.extensions import db
 from app.models import AutomationSchedule, EventsEnum
+from app.models.schedule import ScheduleState, ScheduleType
 from app.services.deadline import WAITLIST_TASK
 from app.services.intervals import show_interval
 from app.services.letter_words import duration
+from app.services.schedule_words import explained
 
 FROM = {
     EventsEnum.first: _l("the first meeting"),
@@ -27,7 +32,9 @@ FROM = {
 
 
 def when_of(row: AutomationSchedule) -> str:
-    """`2 days after each invitation`."""
+    """`2 days after each invitation`, `Mondays at 09:00 (Europe/Paris)`."""
+    if row.schedule_type not in (None, ScheduleType.EVENT):
+        return _clock_of(row)
     if row.interval is None:
         return ""
     task = row.automation_class.class_name if row.automation_class else ""
@@ -42,6 +49,17 @@ def when_of(row: AutomationSchedule) -> str:
     )
 
 
+def _clock_of(row: AutomationSchedule) -> str:
+    """Its times, in its own zone; empty if an earlier version left what makes no sense."""
+    zone = row.timezone or office.zone().key
+    try:
+        said = explained(row.schedule_type, row.schedule_config or {}, ZoneInfo(zone))
+    except (KeyError, ValueError):
+        return ""
+    of_calendar = row.schedule_type not in (ScheduleType.INTERVAL, ScheduleType.CHAINED)
+    return f"{said} ({zone})" if of_calendar else said
+
+
 def interval_of(row: AutomationSchedule) -> str:
     """`2 00:00:00 (2 days)`."""
     if row.interval is None:
@@ -50,11 +68,20 @@ def interval_of(row: AutomationSchedule) -> str:
 
 
 def state_of(row: AutomationSchedule) -> Markup:
-    """One badge: whether it plans."""
-    if not row.active:
-        return badge("dim", _("Off"))
+    """Whether it plans; and whether it is only tried out."""
+    plans = _plans(row)
+    return Markup("{} {}").format(plans, badge("hold", _("Test mode"))) if row.dry_run else plans
+
+
+def _plans(row: AutomationSchedule) -> Markup:
     if row.paused_at:
         return badge("hold", _("Paused"))
+    if row.state is ScheduleState.COMPLETED:
+        return badge("dim", _("Completed"))
+    if row.state is ScheduleState.FAILED:
+        return badge("bad", _("Failed"))
+    if not row.active:
+        return badge("dim", _("Off"))
     return badge("late", _("Plans nothing")) if schedules.why_not(row) else badge("ok", _("Active"))
 
 

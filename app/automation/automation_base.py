@@ -418,15 +418,23 @@ def source_of(automation: AutomationSchedule, record: Registration) -> diff.Sour
 
 def why_inert(automation: AutomationSchedule, record: Registration | None) -> str | None:
     """Why a schedule that is switched on plans nothing, in words; None: it plans (WA7)."""
+    why_not = why_idle(automation, record)
+    if record is None or why_not is not None:
+        return why_not
+    if automation.interval is None:
+        return "it has no interval"
+    return record.cls.why_inert(automation)
+
+
+def why_idle(automation: AutomationSchedule, record: Registration | None) -> str | None:
+    """Why nothing answers to a schedule, whatever its times; None: a task does."""
     if automation.automation_class is None:
         return "it has no task class"
     if record is None:
         return f"its task class {automation.automation_class.class_name} is missing"
     if not record.enabled or not automation.automation_class.enabled:
         return f"its task class {record.name} is disabled"
-    if automation.interval is None:
-        return "it has no interval"
-    return record.cls.why_inert(automation)
+    return None
 
 
 def item_id(item: Any) -> str:

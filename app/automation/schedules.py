@@ -17,7 +17,7 @@ from flask_babel import lazy_gettext as _l
 from pydantic import ValidationError
 from sqlalchemy.orm import Session, selectinload
 
-from app.automation.automation_base import why_inert
+from app.automation.automation_base import why_idle, why_inert
 from app.automation.registry import Registration, get_automation_class
 from app.automation.scheduler_ops import Renewed, describe_classes, renew_one
 from app.models.automation import (
@@ -294,7 +294,8 @@ def why_not(schedule: AutomationSchedule) -> str | None:
     """Why it plans nothing although it is on, as a sentence; None: it plans, or is off."""
     if not schedule.switched_on:
         return None
-    found = why_inert(schedule, record_of(schedule))
+    follows_events = schedule.schedule_type in (None, ScheduleType.EVENT)
+    found = (why_inert if follows_events else why_idle)(schedule, record_of(schedule))
     return as_sentence(found) if found else None
 
 

@@ -66,7 +66,9 @@ def form_values(page: TestResponse) -> dict[str, Any]:
     for tag in re.findall(r"<input\b[^>]*>", form):
         name, kind = _of(tag, "name"), _of(tag, "type")
         if name and (kind not in ("checkbox", "radio") or " checked" in tag):
-            values[name] = _of(tag, "value") or ("y" if kind == "checkbox" else "")
+            value = _of(tag, "value") or ("y" if kind == "checkbox" else "")
+            again = kind == "checkbox" and name in values  # a box of several that share a name
+            values[name] = [*_listed(values[name]), value] if again else value
     for name, body in re.findall(
         r'<textarea\b[^>]*name="([^"]+)"[^>]*>(.*?)</textarea>', form, re.S
     ):
@@ -77,6 +79,10 @@ def form_values(page: TestResponse) -> dict[str, Any]:
         several = " multiple" in tag
         values[_of(tag, "name")] = chosen if several else (chosen or first or [""])[0]
     return {name: value for name, value in values.items() if name and name != "csrf_token"}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _of(tag: str, attribute: str) -> str:
