@@ -113,11 +113,6 @@ def prune_dated(session: Session, what: str, now: datetime, limit: int = BATCH) 
     return _delete(session, id_, sa.select(id_).where(at < now - TWO_YEARS).limit(limit))
 
 
-def forget_person(session: Session, user_id: int) -> None:
-    """Whoever is erased takes along which birthdays they were congratulated on (B6)."""
-    _execute(session, sa.delete(Greeting).where(Greeting.user_id == user_id))
-
-
 def _delete(session: Session, id_: Any, which: sa.Select[Any]) -> int:
     return _execute(session, sa.delete(id_.class_).where(id_.in_(which)))
 

@@ -17,6 +17,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
 
 from app.models.enrolment import INVITED, OPEN, WAITLIST, TrainingEnroll
+from app.models.greeting import Greeting
 from app.models.person import PersonStatus, Student, Trainer
 from app.models.practice import Practice
 from app.models.training import Training
@@ -158,6 +159,7 @@ def erase(session: Session, student: Student, actor: Actor, now: datetime) -> No
         enrolments.erase(session, enrolment, actor, now)
     letters.drop_unsent(session, user.id, "erased", now)
     links.revoke(session, user.id)
+    session.execute(sa.delete(Greeting).where(Greeting.user_id == user.id))  # schedules B6
     for trainer in session.scalars(sa.select(Trainer).where(Trainer.user_id == user.id)):
         trainer.status = PersonStatus.INACTIVE
     _pseudonymise(user, now)

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.models import Outbox, OutboxState, Practice, Student, TrainingEnroll, User, UserSettings
+from app.models.greeting import Greeting
 from app.services import enrolments, students, waitlist
 from app.services.actors import CONSOLE
 from app.services.waitlist import Answer
@@ -282,6 +283,15 @@ def test_the_erased_keep_a_pseudonym_and_their_history(cast: Cast) -> None:
     ]
     assert "ben" not in user.email
     assert cast.statuses(ben) == ["derolled"]
+
+
+def test_who_is_erased_takes_along_when_they_were_congratulated(cast: Cast) -> None:
+    ben, ada = (cast.student(name).user_id for name in ("Ben", "Ada"))
+    for user_id in (ben, ada):
+        sent = {"practice_id": cast.practice.id, "birthday_year": 2026}
+        cast.add(Greeting(user_id=user_id, greeted_at=NOON, **sent))
+    erase(cast, "Ben")
+    assert cast.session.scalars(sa.select(Greeting.user_id)).all() == [ada]
 
 
 def test_all_open_rows_of_the_erased_are_closed_and_each_place_refilled(cast: Cast) -> None:
