@@ -41,8 +41,6 @@ POSTGRESQL_OPTIONS = " ".join(
         # Joins run in the order they are written: from the few rows asked for, along the keys.
         # What a freshly filled table's missing statistics suggest was 20 times slower.
         "join_collapse_limit": "1",
-        # What we prepare is about few rows, whatever its values are.
-        "plan_cache_mode": "force_generic_plan",
     }.items()
 )
 
