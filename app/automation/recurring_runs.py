@@ -446,8 +446,12 @@ class RecurringBatch:
                 self._lost(work)
             return
         with write(self.session):
-            if runs.try_again(self.session, run, error, now, at):
+            ours = runs.try_again(self.session, run, error, now, at)
+            if ours:
                 claims.back_off(self.session, work.job, at, self.error)
+        if not ours:
+            self._lost(work)
+            return
         aaa.warned("schedule_retry", automation, execution_id=run.execution_id, attempt=run.attempt)
 
     def _lost(self, work: Work) -> None:

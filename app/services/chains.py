@@ -92,10 +92,7 @@ def ended(
 def _stop_if_hopeless(session: Session, schedule: AutomationSchedule) -> None:
     most = rules_of(session).schedule_auto_pause_failures
     if most and schedule.consecutive_failures >= most and schedule.active:
-        schedule.active, schedule.next_execution_at = False, None
-        schedule.stopped_because = StoppedBecause.FAILED
-        session.flush()  # the alarm is dropped by a statement
-        recurring.drop_alarm(session, schedule)
+        recurring.stop(session, schedule, StoppedBecause.FAILED)
         log.warning(
             "schedule stopped after failures in a row: schedule=%s count=%s",
             schedule.schedule_id,

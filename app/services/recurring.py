@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -65,8 +64,7 @@ def recurrence_of(session: Session, schedule: AutomationSchedule) -> Recurrence:
 def _zone_of_practice(session: Session, schedule: AutomationSchedule) -> str:
     if schedule.practice_id is None:
         return "UTC"
-    practice = session.get_one(Practice, schedule.practice_id)
-    return ZoneInfo(practice.timezone).key
+    return session.get_one(Practice, schedule.practice_id).timezone
 
 
 def next_of(session: Session, schedule: AutomationSchedule, after: datetime) -> datetime | None:
@@ -93,16 +91,7 @@ def set_alarm(session: Session, schedule: AutomationSchedule) -> None:
 
 def drop_alarm(session: Session, schedule: AutomationSchedule) -> None:
     """Take its job away: it waits for no occurrence."""
-    _drop(session, schedule, schedule.schedule_id)
-
-
-def drop_job_of_run(session: Session, run: AutomationRun) -> None:
-    """Take the job of a queued run away: it ended, or never begins."""
-    _drop(session, run.schedule, run.execution_id)
-
-
-def _drop(session: Session, schedule: AutomationSchedule, item: str) -> None:
-    id_ = plan.job_id(schedule.name, item, rules_of(session).environment)
+    id_ = plan.job_id(schedule.name, schedule.schedule_id, rules_of(session).environment)
     session.execute(
         sa.delete(Job).where(Job.id == id_).execution_options(synchronize_session=False)
     )
