@@ -259,9 +259,11 @@ def _compose(
     which = among(model.id, "moving") if many else model.id == sa.bindparam("moving")
     if "version" in columns:
         new["version"] = model.version + 1
+    # In words that no index has: a set is found by its ids, never by what else is said of them.
+    status = model.status.concat("") if many else model.status
     guarded = (
         sa.update(model.__table__)
-        .where(which, model.status.in_(froms), where)
+        .where(which, status.in_([str(one) for one in froms]), where)
         .values(status=to, **new, **dict(made))
     )
     if how_many == "count":
