@@ -53,7 +53,7 @@ class EnrolmentHistory(Model):
     enrolment_id: Mapped[int | None] = mapped_column(
         sa.ForeignKey("training_enroll.id", ondelete="RESTRICT")
     )
-    student_id: Mapped[int | None] = mapped_column(sa.ForeignKey("student.id", ondelete="RESTRICT"))
+    student_id: Mapped[int | None]  # the enrolment's own, kept by its key
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     actor: Mapped[str] = mapped_column(sa.String(80))  # user:7, schedule:3, system, link, console
     event: Mapped[str] = mapped_column(sa.String(40))

@@ -71,10 +71,10 @@ class Outbox(Model):
     channel: Mapped[str] = mapped_column(sa.String(20))
     aggregate: Mapped[str] = mapped_column(sa.String(80))
     kind: Mapped[str] = mapped_column(sa.String(40))  # the letter
-    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"), index=True)
-    enrolment_id: Mapped[int | None] = mapped_column(
-        sa.ForeignKey("training_enroll.id"), index=True
-    )
+    # No foreign keys: thousands of rows are written under a training's lock, and what they speak of
+    # stays anyway, an enrolment by its history (RESTRICT), an account by being erased, not deleted.
+    user_id: Mapped[int | None] = mapped_column(index=True)
+    enrolment_id: Mapped[int | None] = mapped_column(index=True)
     invite_no: Mapped[int | None]  # the invitation it speaks of
     sequence: Mapped[int | None]  # of its calendar part, the same for all days (WM5)
     payload: Mapped[dict[str, Any]] = mapped_column(PlainJson)

@@ -75,6 +75,7 @@ def _look(session: Session, now: datetime) -> Iterator[Violation]:
     for training in _trainings(session):
         yield from _training(session, training, people, rules, now)
     yield from _twins(session)
+    yield from _strays(session)
     yield from _expiry_jobs(session, rules)
 
 
@@ -337,6 +338,25 @@ def _twins(session: Session) -> Iterator[Violation]:
         for many, *which in session.execute(rows):
             named = ", ".join(map(str, which))
             yield Violation(rule, None, f"there are {many} {what} {named}")
+
+
+def _strays(session: Session) -> Iterator[Violation]:
+    """What no foreign key watches: history of someone else (L8), letters about or to nobody (L6)."""
+    h, o, e = EnrolmentHistory, Outbox, TrainingEnroll
+    own = sa.and_(e.id == h.enrolment_id, e.student_id == h.student_id)
+    someone = sa.or_(h.enrolment_id.is_not(None), h.student_id.is_not(None))
+    checks: Iterable[tuple[str, str, sa.Select[Any]]] = (
+        ("L8", "history rows name another student than their enrolment",
+         sa.select(h.id).where(someone, ~sa.exists().where(own))),
+        ("L6", "letters are about enrolments that don't exist",
+         sa.select(o.id).where(o.enrolment_id.is_not(None),
+                               ~sa.exists().where(e.id == o.enrolment_id))),
+        ("L6", "letters go to accounts that don't exist",
+         sa.select(o.id).where(o.user_id.is_not(None), ~sa.exists().where(User.id == o.user_id))),
+    )  # fmt: skip
+    for rule, what, strays in checks:
+        if ids := session.scalars(strays.order_by(sa.text("1")).limit(5)).all():
+            yield Violation(rule, None, f"{what}: ids {', '.join(map(str, ids))}")
 
 
 def _expiry_jobs(session: Session, rules: Rules) -> Iterator[Violation]:

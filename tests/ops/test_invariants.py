@@ -338,6 +338,18 @@ def a_job_is_left_over(cast: Cast) -> None:
     plant(cast, "UPDATE apscheduler_jobs SET id = replace(id, '/PROD', 'x/PROD')")
 
 
+def history_of_somebody_else(cast: Cast) -> None:
+    plant(cast, "UPDATE enrolment_history SET student_id = student_id + 1000")
+
+
+def a_letter_about_nothing(cast: Cast) -> None:
+    plant(cast, "UPDATE outbox SET enrolment_id = 123456")
+
+
+def a_letter_to_nobody(cast: Cast) -> None:
+    plant(cast, "UPDATE outbox SET user_id = 123456")
+
+
 def of(name: str, cast: Cast) -> sa.Select[tuple[TrainingEnroll]]:
     who = cast.student(name).id
     return sa.select(TrainingEnroll).where(TrainingEnroll.student_id == who)
@@ -368,6 +380,9 @@ PLANTED: dict[Callable[[Cast], None], str] = {
     an_invitation_cut_short: "I10",
     a_student_twice_in_a_training: "I11",
     an_occurrence_that_ran_twice: "I12",
+    history_of_somebody_else: "L8",
+    a_letter_about_nothing: "L6",
+    a_letter_to_nobody: "L6",
     a_job_is_lost: "L1",
     a_job_is_left_over: "L1",
 }
