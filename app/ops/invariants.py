@@ -341,7 +341,7 @@ def _twins(session: Session) -> Iterator[Violation]:
 
 
 def _strays(session: Session) -> Iterator[Violation]:
-    """What no foreign key watches: history of someone else (L8), letters about or to nobody (L6)."""
+    """What no foreign key watches: others' history (L8), letters about or to nobody (L6)."""
     h, o, e = EnrolmentHistory, Outbox, TrainingEnroll
     own = sa.and_(e.id == h.enrolment_id, e.student_id == h.student_id)
     someone = sa.or_(h.enrolment_id.is_not(None), h.student_id.is_not(None))
