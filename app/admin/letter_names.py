@@ -60,6 +60,16 @@ TO_PEOPLE = {
     "birthday_late": _l("Birthday, some days late"),
     "profile_check": _l("Check your profile"),
 }
+# What programs are told; no letters, so nobody edits their text.
+EVENTS = {
+    "schedule.run.succeeded": _l("Run succeeded"),
+    "schedule.run.failed": _l("Run failed"),
+    "schedule.run.timeout": _l("Run took too long"),
+    "schedule.run.missed": _l("Run missed"),
+    "schedule.run.skipped": _l("Run skipped"),
+    "schedule.limit_reached": _l("Schedule has run as often as it may"),
+    "schedule.paused": _l("Schedule paused"),
+}
 GROUPS = (
     (_l("To students"), TO_STUDENTS),
     (_l("To trainers"), TO_TRAINERS),
@@ -67,6 +77,7 @@ GROUPS = (
     (_l("To people, by themselves"), TO_PEOPLE),
 )
 LETTERS: dict[str, Any] = TO_STUDENTS | TO_TRAINERS | ABOUT_ACCOUNTS | TO_PEOPLE
+ALL_KINDS = LETTERS | EVENTS  # of the outbox
 
 STATES = {
     OutboxState.PENDING: _l("Waiting"),
@@ -88,7 +99,7 @@ LOOKS = {
 
 def called(kind: str) -> str:
     """A letter in words."""
-    return str(LETTERS.get(kind) or kind.replace("_", " ").capitalize())
+    return str(ALL_KINDS.get(kind) or kind.replace("_", " ").capitalize())
 
 
 def fate(state: OutboxState, attempts: int) -> str:

@@ -16,7 +16,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from app.automation.lock import wake_scheduler
-from app.delivery import bounces, message, outbox, rendering
+from app.delivery import bounces, message, outbox, rendering, webhooks
 from app.extensions import db, unit, utcnow
 from app.models import ChannelState, Outbox, OutboxState
 from app.ops.exits import NOT_FOUND, UNREACHABLE, WITH_FAULTS, Ended, needs_database
@@ -99,6 +99,9 @@ def show(row_id: str, as_json: bool) -> None:
     """
     row = _row(row_id)
     facts = _facts(row)
+    if row.channel != outbox.CHANNEL:  # a program's, which reads JSON
+        print_json(facts | {"event": row.payload.get("event")})
+        return
     try:
         headers, text, why_not = _as_written(row)
     finally:
@@ -150,11 +153,13 @@ def _as_written(row: Outbox) -> tuple[list[tuple[str, str]], str | None, str | N
 @with_appcontext
 @needs_database
 def send(limit: int | None) -> None:
-    """Send what is due, beside the scheduler or instead of it.
+    """Send what is due, letters and events, beside the scheduler or instead of it.
 
     Ends with 5 if no server takes our mail, with 1 if some letters could not be sent.
     """
     posted = outbox.drain(limit=limit)
+    left = None if limit is None else limit - posted.total
+    posted.add(webhooks.drain(limit=left))
     click.echo(", ".join(f"{name} {count}" for name, count in asdict(posted).items()))
     now = utcnow()
     paused = [(channel, reason) for channel, until, reason in _paused() if until and until > now]

@@ -18,7 +18,7 @@ from app.models.automation import (
 from app.models.job import Job
 from app.models.rules import rules_of
 from app.models.text import named
-from app.services import aaa, recurring, runs
+from app.services import aaa, recurring, runs, webhook_events
 
 log = logging.getLogger("app.services.chains")
 
@@ -83,16 +83,18 @@ def ended(
         schedule.consecutive_failures += 1
     elif status is RunStatus.SUCCESS:
         schedule.last_run_error, schedule.consecutive_failures = None, 0
+    webhook_events.runs_ended(session, now, execution_ids=[execution_id])
     if failed:
-        _stop_if_hopeless(session, schedule)
+        _stop_if_hopeless(session, schedule, now)
     if failed or status is RunStatus.SUCCESS:
         _follow(session, schedule, run, status, now)
 
 
-def _stop_if_hopeless(session: Session, schedule: AutomationSchedule) -> None:
+def _stop_if_hopeless(session: Session, schedule: AutomationSchedule, now: datetime) -> None:
     most = rules_of(session).schedule_auto_pause_failures
     if most and schedule.consecutive_failures >= most and schedule.active:
         recurring.stop(session, schedule, StoppedBecause.FAILED)
+        webhook_events.paused(session, schedule, now)
         log.warning(
             "schedule stopped after failures in a row: schedule=%s count=%s",
             schedule.schedule_id,
@@ -136,3 +138,4 @@ def _follow(
     if recurring.limit_reached(target):
         recurring.complete(session, target)
         aaa.limit_reached(target)
+        webhook_events.limit_reached(session, target, now)
