@@ -60,6 +60,11 @@ TO_PEOPLE = {
     "birthday_late": _l("Birthday, some days late"),
     "profile_check": _l("Check your profile"),
 }
+TO_MAKERS = {
+    "schedule_report": _l("How a schedule fares, to who made it"),
+    "schedule_stopped": _l("Schedule stopped by itself, to who made it"),
+    "webhook_gone": _l("Endpoint is gone, to who made it"),
+}
 # What programs are told; no letters, so nobody edits their text.
 EVENTS = {
     "schedule.run.succeeded": _l("Run succeeded"),
@@ -75,8 +80,9 @@ GROUPS = (
     (_l("To trainers"), TO_TRAINERS),
     (_l("About accounts"), ABOUT_ACCOUNTS),
     (_l("To people, by themselves"), TO_PEOPLE),
+    (_l("About schedules"), TO_MAKERS),
 )
-LETTERS: dict[str, Any] = TO_STUDENTS | TO_TRAINERS | ABOUT_ACCOUNTS | TO_PEOPLE
+LETTERS: dict[str, Any] = TO_STUDENTS | TO_TRAINERS | ABOUT_ACCOUNTS | TO_PEOPLE | TO_MAKERS
 ALL_KINDS = LETTERS | EVENTS  # of the outbox
 
 STATES = {

@@ -29,7 +29,14 @@ from app.delivery.sandbox import TextFailed, is_blank, render, subject_line
 from app.delivery.transports import trace
 from app.models.enrolment import INVITED
 from app.models.outbox import LetterText, Outbox
-from app.services import account_letters, letter_reading, letter_words, links, people_letters
+from app.services import (
+    account_letters,
+    letter_reading,
+    letter_words,
+    links,
+    people_letters,
+    schedule_letters,
+)
 from app.services.letter_facts import Facts, Untrue, plain
 from app.services.letter_words import NAMES
 from app.services.links import AddressBook, Ticket
@@ -213,6 +220,8 @@ class _Desk:
         """The letter's addresses; without keys what needs a token leads to the own page."""
         if facts.row.kind in account_letters.KINDS:
             return {"page": self.addresses.page(str(facts.row.payload.get("page", "/")))}
+        if facts.row.kind in schedule_letters.KINDS:
+            return {"page": self.addresses.page(str(facts.row.payload.get("page", "/admin/")))}
         if facts.row.kind in people_letters.KINDS:
             return self._links_of_people(facts)
         if facts.to_trainer or facts.seat is None:

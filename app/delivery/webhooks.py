@@ -34,7 +34,7 @@ from app.extensions import db, unit, utcnow
 from app.models.outbox import Outbox, OutboxState
 from app.models.types import new_uuid
 from app.models.webhook import CHANNEL, Webhook
-from app.services import post
+from app.services import post, schedule_letters
 from app.services.webhooks import BadWebhookUrl
 
 log = logging.getLogger("app.delivery.webhooks")
@@ -333,18 +333,19 @@ def _give_up(batch: Batch, row: Row, fault: Fault, posted: Posted) -> None:
         session = db.session()
         ours = post.give_up(session, row.id, batch.token, fault.reason, now)
         if ours and fault.gone:
-            _switch_off(session, batch.channel, fault.reason)
+            _switch_off(session, batch.channel, fault.reason, now)
         return ours
 
     posted.dead += unit(db.session, act)
 
 
-def _switch_off(session: Session, channel: str, reason: str) -> None:
-    """It wants nothing any more: what else was promised to it is skipped."""
+def _switch_off(session: Session, channel: str, reason: str, now: datetime) -> None:
+    """It wants nothing any more: what else was promised to it is skipped, its owner told."""
     number = int(channel.removeprefix(CHANNEL))
     session.execute(
         sa.update(Webhook).where(Webhook.id == number).values(active=False, off_because=reason)
     )
+    schedule_letters.webhook_gone(session, number, now)
     log.error("endpoint is gone, switched off: webhook=%s", number)
 
 

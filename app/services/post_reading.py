@@ -17,7 +17,7 @@ from app.models.person import Student, Trainer
 from app.models.training import Training
 from app.models.user import User
 from app.models.webhook import CHANNEL
-from app.services import account_letters, people_letters
+from app.services import account_letters, people_letters, schedule_letters
 
 
 class Named(NamedTuple):
@@ -42,7 +42,8 @@ def of_practices(ids: Iterable[int]) -> sa.ColumnElement[bool]:
     trainings = sa.select(Training.id).where(Training.practice_id.in_(theirs))
     seats = sa.select(TrainingEnroll.id).where(TrainingEnroll.training_id.in_(trainings))
     no_seat = o.enrolment_id.is_(None)
-    about_account = o.kind.in_(sorted(account_letters.KINDS | people_letters.KINDS))
+    of_people = account_letters.KINDS | people_letters.KINDS | schedule_letters.KINDS
+    about_account = o.kind.in_(sorted(of_people))
     practice = o.payload["practice"].as_integer()
     told = o.channel.startswith(CHANNEL, autoescape=True)
     return sa.or_(
