@@ -225,7 +225,8 @@ def requeue(channel: str, since: datetime, yes: bool) -> None:
     given_up = sa.and_(o.channel == channel, o.state == OutboxState.DEAD, o.ended_at >= since)
     count = db.session.scalar(sa.select(sa.func.count()).select_from(o).where(given_up)) or 0
     if count:
-        sure(f"Send {count} letters that were given up since {utc(since)}?", yes)
+        what = "1 letter that was" if count == 1 else f"{count} letters that were"
+        sure(f"Send {what} given up since {utc(since)}?", yes)
     elif not db.session.scalar(sa.select(o.id).where(o.channel == channel).limit(1)):
         raise Ended(f"There is no letter for the channel {printable(channel)}.", NOT_FOUND)
     done = unit(db.session, lambda: post.requeue(db.session(), channel, since, CONSOLE, utcnow()))
@@ -242,8 +243,9 @@ def release(yes: bool) -> None:
     held = _paused()
     if held:
         waiting = sa.select(sa.func.count()).select_from(Outbox).where(Outbox.ended_at.is_(None))
-        sure(f"Send again over {', '.join(channel for channel, _, _ in held)};"
-             f" {db.session.scalar(waiting)} letters wait?", yes)  # fmt: skip
+        count = db.session.scalar(waiting)
+        wait = "1 letter waits" if count == 1 else f"{count} letters wait"
+        sure(f"Send again over {', '.join(channel for channel, _, _ in held)}; {wait}?", yes)
     waiting_ = unit(db.session, lambda: post.release(db.session(), CONSOLE, utcnow()))
     wake_scheduler()
     click.echo(f"channels released: {len(held)}, letters waiting: {waiting_}")
