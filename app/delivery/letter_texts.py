@@ -193,7 +193,9 @@ def _links(facts: Facts, to: AddressBook) -> dict[str, str]:
     if kind in people_letters.KINDS:
         return rendering.people_links(kind, to) | {"unsubscribe": to.page("/no-greetings/…")}
     if facts.to_trainer or facts.seat is None:
-        return rendering.about_training(to, 1, to_trainer=facts.to_trainer)
+        about = rendering.about_training(to, 1, to_trainer=facts.to_trainer)
+        no_more = {"unsubscribe": to.page("/no-free-places/…")} if kind == OPEN_SPOT else {}
+        return about | no_more
     purposes = rendering.LINKS.get(kind, {})
     tokens = {name: to.page(f"/{PATHS[purpose]}/…") for name, purpose in purposes.items()}
     return tokens | {"my_training": to.my_training("…")}
