@@ -102,6 +102,8 @@ class Settings(BaseSettings):
     schedule_history_days: int = Field(default=90, ge=1, le=36_500)
     schedule_history_max_per_schedule: int = Field(default=1000, ge=1)
 
+    webhook_private_addresses: bool = False
+
     mail_transport: Literal["smtp", "file", "console", "memory"] = "smtp"
     mail_folder: str = "outbox"
     mail_domain: str | None = None
@@ -250,7 +252,7 @@ def mistakes_for_serving(settings: Settings) -> list[str]:
         )
     if settings.environment == "PRODUCTION" and not settings.demo:
         mistakes += [*_secret(settings), *_sign_in(settings), *_address(settings)]
-        mistakes += [*_mail(settings), *_env_file()]
+        mistakes += [*_mail(settings), *_webhooks(settings), *_env_file()]
     return mistakes
 
 
@@ -415,6 +417,15 @@ def _mail_sender(settings: Settings) -> list[str]:
     return [
         "MAIL_SENDER is no plain e-mail address: write it like office@example.org, without a name"
         " and without < and >; the practice's name goes before it by itself."
+    ]
+
+
+def _webhooks(settings: Settings) -> list[str]:
+    if not settings.webhook_private_addresses:
+        return []
+    return [
+        "WEBHOOK_PRIVATE_ADDRESSES is on: whoever may type an endpoint's address could reach"
+        " machines of your own network; set it to 0, it is for tests and development."
     ]
 
 

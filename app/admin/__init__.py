@@ -26,6 +26,7 @@ from app.admin import (
     training_types,
     trainings,
     users,
+    webhooks,
 )
 from app.admin.frame import GROUPS
 
@@ -46,6 +47,7 @@ ROOMS: tuple[Any, ...] = (
     outbox,
     letter_texts,
     api_keys,
+    webhooks,
 )
 
 

@@ -60,13 +60,30 @@ TO_PEOPLE = {
     "birthday_late": _l("Birthday, some days late"),
     "profile_check": _l("Check your profile"),
 }
+TO_MAKERS = {
+    "schedule_report": _l("How a schedule fares, to who made it"),
+    "schedule_stopped": _l("Schedule stopped by itself, to who made it"),
+    "webhook_gone": _l("Endpoint is gone, to who made it"),
+}
+# What programs are told; no letters, so nobody edits their text.
+EVENTS = {
+    "schedule.run.succeeded": _l("Run succeeded"),
+    "schedule.run.failed": _l("Run failed"),
+    "schedule.run.timeout": _l("Run took too long"),
+    "schedule.run.missed": _l("Run missed"),
+    "schedule.run.skipped": _l("Run skipped"),
+    "schedule.limit_reached": _l("Schedule has run as often as it may"),
+    "schedule.paused": _l("Schedule paused"),
+}
 GROUPS = (
     (_l("To students"), TO_STUDENTS),
     (_l("To trainers"), TO_TRAINERS),
     (_l("About accounts"), ABOUT_ACCOUNTS),
     (_l("To people, by themselves"), TO_PEOPLE),
+    (_l("About schedules"), TO_MAKERS),
 )
-LETTERS: dict[str, Any] = TO_STUDENTS | TO_TRAINERS | ABOUT_ACCOUNTS | TO_PEOPLE
+LETTERS: dict[str, Any] = TO_STUDENTS | TO_TRAINERS | ABOUT_ACCOUNTS | TO_PEOPLE | TO_MAKERS
+ALL_KINDS = LETTERS | EVENTS  # of the outbox
 
 STATES = {
     OutboxState.PENDING: _l("Waiting"),
@@ -88,7 +105,7 @@ LOOKS = {
 
 def called(kind: str) -> str:
     """A letter in words."""
-    return str(LETTERS.get(kind) or kind.replace("_", " ").capitalize())
+    return str(ALL_KINDS.get(kind) or kind.replace("_", " ").capitalize())
 
 
 def fate(state: OutboxState, attempts: int) -> str:

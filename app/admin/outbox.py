@@ -44,7 +44,7 @@ class OneLetter(stock.FilterEqual):
 
     def clean(self, value: str) -> str:
         """The kind. Raises `ValueError` for what is none."""
-        if value not in letter_names.LETTERS:
+        if value not in letter_names.ALL_KINDS:
             raise ValueError
         return value
 
@@ -154,7 +154,7 @@ class OutboxView(SecureView):
     )  # fmt: skip
     column_filters = (
         Choice(Outbox.state, _l("State"), [(s.value, w) for s, w in letter_names.STATES.items()]),
-        OneLetter(Outbox.kind, _l("Letter"), list(letter_names.LETTERS.items())),
+        OneLetter(Outbox.kind, _l("Letter"), list(letter_names.ALL_KINDS.items())),
         Since(Outbox.created_at, _l("Written"), data_type="date"),
         Until(Outbox.created_at, _l("Written"), data_type="date"),
     )
@@ -191,13 +191,13 @@ class OutboxView(SecureView):
         return post_reading.of_practices([office.practice_id()])
 
     def init_search(self) -> bool:
-        """By reader, whom no column of the table names."""
+        """By reader, whom no column of the table names, or by channel."""
         return True
 
     def _apply_search(
         self, query: Any, count_query: Any, joins: Any, count_joins: Any, search: str
     ) -> Any:
-        fits = post_reading.to_address(search)
+        fits = sa.or_(post_reading.to_address(search), Outbox.channel == search.strip())
         counted = None if count_query is None else count_query.filter(fits)
         return query.filter(fits), counted, joins, count_joins
 

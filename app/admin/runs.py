@@ -24,7 +24,7 @@ from app.extensions import db
 from app.models import AutomationRun, MadeBy, RunStatus
 from app.models.run import RunTrigger
 from app.models.schedule import ScheduleType
-from app.services import attention, runs, schedules
+from app.services import attention, run_reasons, runs, schedules
 
 LOOKS = {
     RunStatus.QUEUED: "wait",
@@ -103,7 +103,7 @@ def took(row: AutomationRun) -> str:
 
 def why_of(row: AutomationRun) -> str:
     """Its reason, or the first line of its error."""
-    return row.reason or (row.error or "").strip().partition("\n")[0][:120]
+    return run_reasons.in_words(row.reason) or (row.error or "").strip().partition("\n")[0][:120]
 
 
 TRIGGERS = {

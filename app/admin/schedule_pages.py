@@ -15,7 +15,6 @@ from flask_babel import lazy_gettext as _l
 
 from app.admin import items, office
 from app.admin.schedule_plots import bars_of_days, bars_of_lengths
-from app.admin.schedule_preview import skip_words
 from app.admin.schedule_typed import door, zone_of
 from app.automation import schedules as event_schedules
 from app.automation.lock import wake_scheduler
@@ -26,7 +25,7 @@ from app.models.automation import RunStatus
 from app.models.bulk import among
 from app.models.schedule import ScheduleType
 from app.models.system import SchedulerEpoch
-from app.services import csv_out, recurrence, recurring
+from app.services import csv_out, recurrence, recurring, run_reasons
 from app.services.refusals import Refusal
 from app.services.schedule_errors import InvalidScheduleException
 from app.services.schedule_explain import explain
@@ -82,7 +81,7 @@ class SchedulePages:
             "admin/schedules/dry_run.html",
             model=row,
             trial=trial,
-            skipped=skip_words(trial.skipped) if trial.skipped else None,
+            skipped=run_reasons.in_words(trial.skipped) if trial.skipped else None,
             shown=list(trial.plan.steps[:MOST_STEPS]) if trial.plan else [],
             called=called,
         )

@@ -26,7 +26,7 @@ from app.automation.trial import Trial, can_be_tried, plan_of
 from app.models import AutomationSchedule, Practice
 from app.models.schedule import ScheduleType
 from app.models.types import new_uuid
-from app.services import recurrence
+from app.services import recurrence, run_reasons
 from app.services import schedule_filling as filling
 from app.services.recurrence import Coming, Recurrence
 from app.services.refusals import Refusal
@@ -188,7 +188,7 @@ def reach(session: Session, row: AutomationSchedule, now: datetime) -> str:
 def reach_words(trial: Trial) -> str:
     """In a sentence, whom a run at that time would reach."""
     if trial.skipped is not None:
-        return _("That run would be skipped: %(why)s.", why=skip_words(trial.skipped))
+        return _("That run would be skipped: %(why)s.", why=run_reasons.in_words(trial.skipped))
     if trial.error is not None:
         return _("What it would do cannot be said: %(why)s", why=trial.error)
     letters = _n("%(num)s letter", "%(num)s letters", trial.sends)
@@ -196,13 +196,3 @@ def reach_words(trial: Trial) -> str:
         looked = _n("%(num)s profile", "%(num)s profiles", trial.visits)
         return _("Its next run would look at %(p)s and send %(l)s.", p=looked, l=letters)
     return _("Its next run would send %(letters)s.", letters=letters)
-
-
-def skip_words(reason: str) -> str:
-    """`outside_window` in words."""
-    said = {
-        "outside_window": _("it lies outside the hours for letters"),
-        "quota": _("no letter is left for that day or week"),
-        "task_disabled": _("the task is switched off"),
-    }
-    return said.get(reason, reason)

@@ -33,7 +33,7 @@ from app.models.job import Job
 from app.models.rules import rules_of
 from app.models.system import SystemState
 from app.models.text import REASON, said_by, storable
-from app.services import aaa, chains, recurrence, recurring, runs
+from app.services import aaa, chains, recurrence, recurring, runs, webhook_events
 from app.services.occurrence import name_of
 from app.services.plan import job_id
 
@@ -162,7 +162,7 @@ def claim(session: Session, schedule_id: int, now: datetime) -> list[dict[str, s
     if not _move_on(session, schedule, following):
         return []
     if recurring.limit_reached(schedule):
-        _finish(session, schedule)
+        _finish(session, schedule, now)
         return []
     manners = Manners.of(schedule, task)
     wanted, missed = _split(late, manners, now)
@@ -172,7 +172,7 @@ def claim(session: Session, schedule_id: int, now: datetime) -> list[dict[str, s
         aaa.missed(schedule, max(missed), schedule.misfire_grace_time, count)
     begun = _begin(session, schedule, wanted, len(late), manners, now)
     if recurring.limit_reached(schedule):
-        _finish(session, schedule)
+        _finish(session, schedule, now)
     elif following is None or schedule.schedule_type == ScheduleType.ONE_TIME:
         recurring.complete(session, schedule)
     else:
@@ -307,9 +307,10 @@ def _beside(
     return [], wanted
 
 
-def _finish(session: Session, schedule: AutomationSchedule) -> None:
+def _finish(session: Session, schedule: AutomationSchedule, now: datetime) -> None:
     recurring.complete(session, schedule)
     aaa.limit_reached(schedule)
+    webhook_events.limit_reached(session, schedule, now)
 
 
 def _told(schedule: AutomationSchedule, execution_id: str, now: datetime) -> dict[str, str | None]:

@@ -50,7 +50,7 @@ from app.models.bulk import dialect_of
 from app.models.job import Job
 from app.models.rules import rules_of
 from app.models.text import named, said_by
-from app.services import plan, runs
+from app.services import plan, runs, webhook_events
 from app.services.runs import Begun, Dead, LostRun, Outcome
 from app.services.transitions import ENDED
 
@@ -329,6 +329,8 @@ class Batch:
         last = runs.end_at_once(self.session, span, ends)
         if last is None:
             raise Unsure("the ledger knows some of them already")
+        items = [work.occurrence.item for work in works]
+        webhook_events.items_ended(self.session, terms.schedule_id, items, now, now)
         for work in works:
             work.run = last  # the schedule remembers the last one; no row is asked for by it
 
@@ -366,6 +368,8 @@ class Batch:
             ended = (*ENDED, Dead)
             over = [w.job for w in sorted_.to_run if _kind(begun[w.wanted.key]) in ended]
             claims.done(self.session, over)
+            dead = [one.run.id for one in begun.values() if isinstance(one, Dead)]
+            self._tell(dead, now)
         for work in sorted_.to_run:
             state = begun[work.wanted.key]
             work.run = state if isinstance(state, Begun) else None
@@ -381,6 +385,9 @@ class Batch:
         # What is `running` lost its worker: its lease had ended.
         new = runs.note(self.session, wanted, status, now, reason, begun_too=True)
         claims.done(self.session, [work.job for work in works])
+        if new:
+            items, schedule_id = [item for _, item, _ in new], works[0].terms.schedule_id
+            webhook_events.items_ended(self.session, schedule_id, items, now, now)
         self.ended.update({status: len(new)} if new else {})
         for work in works:
             if status is RunStatus.MISSED and work.wanted.key in new:
@@ -465,6 +472,7 @@ class Batch:
         for work in works:
             if work.skipped is not None:
                 runs.skip(self.session, [_begun(work)], now, work.skipped)
+        self._tell([_begun(work).id for work in works], now)
         claims.done(self.session, [work.job for work in works])
 
     def _alone(self, works: list[Work], error: Exception) -> int:
@@ -491,6 +499,7 @@ class Batch:
                 claims.back_off(self.session, work.job, at, said_by(error))
             else:
                 claims.done(self.session, [work.job])
+                self._tell([run.id] if ours else [], now)
         if not ours:
             self._lost(work)
             return
@@ -506,10 +515,16 @@ class Batch:
             runs.time_out(self.session, self.worker.name, self.clock())
             timed_out = runs.has_timed_out(self.session, run)
             claims.done(self.session, [work.job])  # who took it over has a claim of his own
+            self._tell([run.id] if timed_out else [], self.clock())
         log.warning("lost run, rolled back: job=%s", work.job.id)
         if timed_out:
             self.error = "timeout"
             self._end(work, RunStatus.TIMEOUT, ended=True)
+
+    def _tell(self, ids: Sequence[int], now: datetime) -> None:
+        """Programs hear of the ends of these runs, in their transaction (schedules O9)."""
+        if ids:
+            webhook_events.runs_ended(self.session, now, ids=ids)
 
     def _count(self, works: list[Work], seconds: float) -> None:
         """What one transaction did, and how long it took."""

@@ -43,7 +43,7 @@ from app.models.automation import (
 )
 from app.models.bulk import among
 from app.models.text import named
-from app.services import aaa, chains, runs
+from app.services import aaa, chains, runs, webhook_events
 from app.services.occurrence import Occurrence, name_of
 from app.services.runs import Begun, Dead, LostRun
 from app.services.transitions import ENDED, QUEUED
@@ -216,6 +216,7 @@ class RecurringBatch:
         if self._waited(terms, run, now):
             reason = {"finished_at": now, "not_before": None, "reason": "waited"}
             runs.end_queued(self.session, run.id, RunStatus.MISSED, **reason)
+            webhook_events.runs_ended(self.session, now, ids=[run.id])
             claims.done(self.session, [job])
             self.ended[RunStatus.MISSED] += 1
             return False

@@ -27,7 +27,7 @@ from app.models.automation import (
     StoppedBecause,
 )
 from app.models.practice import Practice
-from app.services import occurrences, recurring
+from app.services import occurrences, recurring, webhook_events
 from app.services.actors import Actor
 from app.services.deadline import WAITLIST_TASK, answer_windows, grants, remind_before
 from app.services.letter_words import duration
@@ -160,6 +160,7 @@ def switch(
         schedule.paused_by = schedule.pause_reason = schedule.resume_at = None
     else:
         recurring.stop(session, schedule, StoppedBecause.PAUSED)
+        webhook_events.paused(session, schedule, now)
     return _planned(session, schedule, actor, now, "on" if on else "off")
 
 
@@ -169,6 +170,7 @@ def pause(session: Session, schedule: AutomationSchedule, actor: Actor, now: dat
     schedule.paused_at, schedule.paused_by = schedule.paused_at or now, actor.name
     schedule.next_execution_at = None
     schedule.stopped_because = StoppedBecause.PAUSED
+    webhook_events.paused(session, schedule, now)
     return _planned(session, schedule, actor, now, "paused")
 
 

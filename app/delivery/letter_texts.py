@@ -32,7 +32,13 @@ from app.delivery.sandbox import (
 from app.models.enrolment import INVITED
 from app.models.outbox import LetterText, Outbox
 from app.models.practice import Practice
-from app.services import account_letters, letter_reading, letter_words, people_letters
+from app.services import (
+    account_letters,
+    letter_reading,
+    letter_words,
+    people_letters,
+    schedule_letters,
+)
 from app.services.letter_facts import (
     ATTENDEE_LIST,
     OPEN_SPOT,
@@ -77,6 +83,9 @@ def names_of(kind: str) -> frozenset[str]:
     """The variables that a letter of this kind may name: the others would always be blank."""
     if kind in account_letters.KINDS:
         return OF_ACCOUNTS | ({"student_name"} if kind == "student_created" else frozenset())
+    if kind in schedule_letters.KINDS:
+        own_name = {schedule_letters.REPORT: {"outcome"}, schedule_letters.STOPPED: {"failures"}}
+        return ALWAYS | {"about"} | own_name.get(kind, set())
     if kind in people_letters.KINDS:
         own = {people_letters.BIRTHDAY_LATE: "days_late", people_letters.PROFILE_CHECK: "missing"}
         return OF_PEOPLE | ({own[kind]} if kind in own else frozenset())
@@ -161,6 +170,8 @@ def _row(kind: str, now: datetime) -> Outbox:
         payload["days_late"] = 3
     if kind == people_letters.PROFILE_CHECK:
         payload["missing"] = ["phone", "address"]
+    if kind in schedule_letters.KINDS:
+        payload |= {"about": "Daily greetings", "outcome": "failed", "failures": 5}
     if kind in account_letters.WITH_LINK:
         payload["until"] = (now + timedelta(hours=3)).isoformat()
     return Outbox(key=f"{kind}:sample", kind=kind, invite_no=1, payload=payload, created_at=now)
@@ -177,12 +188,14 @@ REASONS = dict.fromkeys(set(RULES) - letter_reading.ABOUT_NO_TRAINING, _l("The t
 def _links(facts: Facts, to: AddressBook) -> dict[str, str]:
     """The same names that a letter of this kind has; their tokens open nothing."""
     kind = facts.row.kind
-    if kind in account_letters.KINDS:
+    if kind in account_letters.KINDS | schedule_letters.KINDS:
         return {"page": to.page("/…")}
     if kind in people_letters.KINDS:
         return rendering.people_links(kind, to) | {"unsubscribe": to.page("/no-greetings/…")}
     if facts.to_trainer or facts.seat is None:
-        return rendering.about_training(to, 1, to_trainer=facts.to_trainer)
+        about = rendering.about_training(to, 1, to_trainer=facts.to_trainer)
+        no_more = {"unsubscribe": to.page("/no-free-places/…")} if kind == OPEN_SPOT else {}
+        return about | no_more
     purposes = rendering.LINKS.get(kind, {})
     tokens = {name: to.page(f"/{PATHS[purpose]}/…") for name, purpose in purposes.items()}
     return tokens | {"my_training": to.my_training("…")}

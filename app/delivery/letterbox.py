@@ -6,6 +6,7 @@ rendered as it would be sent now. Nothing is written: the links of a letter work
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from email import message_from_bytes, policy
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.delivery import message, rendering
+from app.delivery.outbox import CHANNEL
 from app.delivery.rendering import Letter
 from app.delivery.transports import ToFiles, transport_for
 from app.models.outbox import Outbox, OutboxState
@@ -64,6 +66,7 @@ def newest(session: Session, user_id: int | None) -> list[Row]:
     asked = (
         sa.select(o.id, o.kind, o.state, o.created_at, o.user_id, name, address)
         .outerjoin(User, User.id == o.user_id)
+        .where(o.channel == CHANNEL)
         .order_by(o.id.desc())
         .limit(MOST)
     )
@@ -83,6 +86,8 @@ def readers(session: Session) -> list[tuple[int, str]]:
 
 def open_letter(session: Session, row: Outbox, settings: Settings, now: datetime) -> Shown:
     """One letter: what went out, else what would."""
+    if row.channel != CHANNEL:  # a program's, which reads JSON
+        return Shown([], "", json.dumps(row.payload.get("event"), indent=2), "")
     path = _file_of(row, settings)
     if path is not None:
         return _shown(path.read_bytes())

@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 from flask import current_app
@@ -106,6 +106,11 @@ class Posted:
         """All letters that were taken in hand and are settled for now."""
         return self.sent + self.skipped + self.dead + self.retried
 
+    def add(self, more: Posted) -> None:
+        """Count what another drain did as well."""
+        for name in Posted.__dataclass_fields__:
+            setattr(self, name, getattr(self, name) + getattr(more, name))
+
 
 @dataclass(frozen=True)
 class Row:
@@ -122,6 +127,18 @@ class Row:
 
 
 MINE = tuple(OUTBOX.c[name] for name in Row.__dataclass_fields__)
+
+
+class Leased(Protocol):
+    """What is ours for a while: until when, by whose clock."""
+
+    @property
+    def ends_at(self) -> datetime:
+        """When others may take it."""
+
+    @property
+    def clock(self) -> Clock:
+        """What time it is."""
 
 
 @dataclass
@@ -181,7 +198,7 @@ def _drain(
         batch = _claim(wanted, rate, clock)
         if batch.rows or batch.unreadable:
             _take_in_hand(batch, transport, settings, stop)
-            _add(posted, batch.posted)
+            posted.add(batch.posted)
         elif not (batch.admission.wait and _waited(batch.admission.wait, stop, clock)):
             return
         if batch.channel_failed:
@@ -222,8 +239,13 @@ def _claimed(read: Reader, wanted: int, rate: Rate, now: datetime, clock: Clock)
 
 
 def _together(session: Session, ours: dict[str, Any]) -> tuple[list[Row], list[int]]:
+    return claim_rows(session, ours), []
+
+
+def claim_rows(session: Session, ours: dict[str, Any]) -> list[Row]:
+    """Claim at most `room` due rows `over` a channel `until` then, as `token`; oldest first."""
     found = session.execute(_claiming(dialect_of(session)), ours)
-    return sorted((Row(*row) for row in found), key=lambda row: row.id), []
+    return sorted((Row(*row) for row in found), key=lambda row: row.id)
 
 
 def _one_by_one(session: Session, ours: dict[str, Any]) -> tuple[list[Row], list[int]]:
@@ -537,7 +559,7 @@ def _give_up(batch: Batch, row: Row, reason: str, *, refused: bool = False) -> N
         return post.give_up(session(), row.id, batch.token, reason, now, refused=refused)
 
     try:
-        ours = _insisting(batch, act)
+        ours = insisting(batch, act)
     except Exception as error:
         if passes(error):
             raise
@@ -571,7 +593,7 @@ def _mark(batch: Batch, ids: list[int], **values: Any) -> int:
         result: Any = db.session.execute(statement, ours | plain_values)
         return int(result.rowcount)
 
-    marked = _insisting(batch, act)
+    marked = insisting(batch, act)
     for id_ in ids:
         batch.untried.pop(id_, None)
     if marked < len(ids):
@@ -590,7 +612,7 @@ def _marking(names: tuple[str, ...], made: tuple[tuple[str, Any], ...]) -> Any:
     )
 
 
-def _insisting(batch: Batch, act: Callable[[], T]) -> T:
+def insisting(batch: Leased, act: Callable[[], T]) -> T:
     """A letter that has gone but isn't marked goes again: a database that is away is asked again,
     as long as the lease lasts."""
     for pause in MARK_AGAIN:
@@ -628,8 +650,3 @@ def _waited(seconds: float, stop: threading.Event | None, clock: Clock) -> bool:
     before = clock()
     (stop.wait if stop else time.sleep)(min(seconds, 1.0))
     return clock() > before
-
-
-def _add(posted: Posted, more: Posted) -> None:
-    for name in Posted.__dataclass_fields__:
-        setattr(posted, name, getattr(posted, name) + getattr(more, name))

@@ -29,8 +29,16 @@ from app.delivery.sandbox import TextFailed, is_blank, render, subject_line
 from app.delivery.transports import trace
 from app.models.enrolment import INVITED
 from app.models.outbox import LetterText, Outbox
-from app.services import account_letters, letter_reading, letter_words, links, people_letters
-from app.services.letter_facts import Facts, Untrue, plain
+from app.services import (
+    account_letters,
+    letter_reading,
+    letter_words,
+    links,
+    people_letters,
+    schedule_letters,
+    tickets,
+)
+from app.services.letter_facts import OPEN_SPOT, Facts, Untrue, plain
 from app.services.letter_words import NAMES
 from app.services.links import AddressBook, Ticket
 from app.services.refusals import Refusal
@@ -213,10 +221,13 @@ class _Desk:
         """The letter's addresses; without keys what needs a token leads to the own page."""
         if facts.row.kind in account_letters.KINDS:
             return {"page": self.addresses.page(str(facts.row.payload.get("page", "/")))}
+        if facts.row.kind in schedule_letters.KINDS:
+            return {"page": self.addresses.page(str(facts.row.payload.get("page", "/admin/")))}
         if facts.row.kind in people_letters.KINDS:
             return self._links_of_people(facts)
         if facts.to_trainer or facts.seat is None:
-            return about_training(self.addresses, facts.course.id, to_trainer=facts.to_trainer)
+            urls = about_training(self.addresses, facts.course.id, to_trainer=facts.to_trainer)
+            return urls | self._no_free_places(facts)
         mine = self.addresses.my_training(facts.seat.uuid)
         urls = dict.fromkeys(LINKS.get(facts.row.kind, {}), mine) | {"my_training": mine}
         for name, ticket in tickets.items():
@@ -234,6 +245,19 @@ class _Desk:
             )
             urls["unsubscribe"] = self.addresses.page(path)
         return urls
+
+    def _no_free_places(self, facts: Facts) -> dict[str, str]:
+        """How to get no more news of free places; a trainer's letter has nothing of the kind."""
+        if facts.row.kind != OPEN_SPOT:
+            return {}
+        if not self.keys:
+            return {"unsubscribe": self.addresses.notifications()}
+        practice, reader = facts.course.practice_id, facts.reader
+        since, purpose = facts.row.created_at, tickets.NO_SPOTS
+        path = people_letters.no_more(
+            self.keys[0], reader.id, practice, reader.email, since, purpose
+        )
+        return {"unsubscribe": self.addresses.page(path)}
 
     def _alert(self, facts: Facts, wording: Wording, why: str) -> None:
         """Say it once a batch, with ids only: a text may hold what was meant for one reader."""

@@ -37,6 +37,7 @@ from app.models.training import (
     TrainingType,
 )
 from app.models.user import Role, TrainerLetters, User, UserSettings, WebAuthn
+from app.models.webhook import Webhook
 
 __all__ = [
     "ApiKey",
@@ -86,4 +87,5 @@ __all__ = [
     "User",
     "UserSettings",
     "WebAuthn",
+    "Webhook",
 ]

@@ -136,6 +136,13 @@ def dialect_of(session: Session) -> str:
     return session.get_bind().dialect.name
 
 
+def insert_new(session: Session, model: Any, rows: Sequence[dict[str, Any]], *, key: str) -> None:
+    """Insert those of `rows` whose `key` is not there yet."""
+    statement = _insert(dialect_of(session), model.__table__)
+    for chunk in chunks(rows):
+        session.execute(statement.on_conflict_do_nothing(index_elements=[key]), chunk)
+
+
 def upsert_many(session: Session, model: Any, rows: Sequence[dict[str, Any]], *, key: str) -> None:
     """Insert `rows`, each replacing what stands under its `key`."""
     statement = _insert(dialect_of(session), model.__table__)

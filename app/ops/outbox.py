@@ -16,7 +16,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from app.automation.lock import wake_scheduler
-from app.delivery import bounces, message, outbox, rendering
+from app.delivery import bounces, message, outbox, rendering, webhooks
 from app.extensions import db, unit, utcnow
 from app.models import ChannelState, Outbox, OutboxState
 from app.ops.exits import NOT_FOUND, UNREACHABLE, WITH_FAULTS, Ended, needs_database
@@ -99,6 +99,9 @@ def show(row_id: str, as_json: bool) -> None:
     """
     row = _row(row_id)
     facts = _facts(row)
+    if row.channel != outbox.CHANNEL:  # a program's, which reads JSON
+        print_json(facts | {"event": row.payload.get("event")})
+        return
     try:
         headers, text, why_not = _as_written(row)
     finally:
@@ -150,11 +153,13 @@ def _as_written(row: Outbox) -> tuple[list[tuple[str, str]], str | None, str | N
 @with_appcontext
 @needs_database
 def send(limit: int | None) -> None:
-    """Send what is due, beside the scheduler or instead of it.
+    """Send what is due, letters and events, beside the scheduler or instead of it.
 
     Ends with 5 if no server takes our mail, with 1 if some letters could not be sent.
     """
     posted = outbox.drain(limit=limit)
+    left = None if limit is None else limit - posted.total
+    posted.add(webhooks.drain(limit=left))
     click.echo(", ".join(f"{name} {count}" for name, count in asdict(posted).items()))
     now = utcnow()
     paused = [(channel, reason) for channel, until, reason in _paused() if until and until > now]
@@ -220,7 +225,8 @@ def requeue(channel: str, since: datetime, yes: bool) -> None:
     given_up = sa.and_(o.channel == channel, o.state == OutboxState.DEAD, o.ended_at >= since)
     count = db.session.scalar(sa.select(sa.func.count()).select_from(o).where(given_up)) or 0
     if count:
-        sure(f"Send {count} letters that were given up since {utc(since)}?", yes)
+        what = "1 letter that was" if count == 1 else f"{count} letters that were"
+        sure(f"Send {what} given up since {utc(since)}?", yes)
     elif not db.session.scalar(sa.select(o.id).where(o.channel == channel).limit(1)):
         raise Ended(f"There is no letter for the channel {printable(channel)}.", NOT_FOUND)
     done = unit(db.session, lambda: post.requeue(db.session(), channel, since, CONSOLE, utcnow()))
@@ -237,8 +243,9 @@ def release(yes: bool) -> None:
     held = _paused()
     if held:
         waiting = sa.select(sa.func.count()).select_from(Outbox).where(Outbox.ended_at.is_(None))
-        sure(f"Send again over {', '.join(channel for channel, _, _ in held)};"
-             f" {db.session.scalar(waiting)} letters wait?", yes)  # fmt: skip
+        count = db.session.scalar(waiting)
+        wait = "1 letter waits" if count == 1 else f"{count} letters wait"
+        sure(f"Send again over {', '.join(channel for channel, _, _ in held)}; {wait}?", yes)
     waiting_ = unit(db.session, lambda: post.release(db.session(), CONSOLE, utcnow()))
     wake_scheduler()
     click.echo(f"channels released: {len(held)}, letters waiting: {waiting_}")

@@ -27,7 +27,7 @@ from app.ops.terminal import (
     printable,
     utc,
 )
-from app.services import runs
+from app.services import run_reasons, runs
 
 
 @click.group("runs")
@@ -83,7 +83,7 @@ def list_(status: str | None, since: datetime | None, limit: int, as_json: bool)
                     utc(run.started_at),
                     _took(run),
                     run.attempt,
-                    run.reason or _first_line(run.error),
+                    run_reasons.in_words(run.reason) or _first_line(run.error),
                 )
                 for run in found
             ],

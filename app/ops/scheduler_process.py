@@ -31,7 +31,7 @@ from app.automation.scheduler import app_scheduler
 from app.automation.scheduler_duties import Duty, DutyRunner, renew_duty, sweep_duty
 from app.automation.scheduler_upkeep import check_due_duty, prune_duty, reaper_duty
 from app.automation.worker import Line
-from app.delivery import outbox
+from app.delivery import outbox, webhooks
 from app.extensions import db, utcnow, write
 from app.models.automation import AutomationSchedule, RunStatus
 from app.models.job import Job
@@ -218,6 +218,7 @@ class Process:
         for duty in (renew_duty, check_due_duty, reaper_duty, prune_duty):
             self.duties.start(duty(epoch))
         self.duties.start(post_duty(), workers=OUTBOX_WORKERS)
+        self.duties.start(webhook_duty(), workers=OUTBOX_WORKERS)
         self.lock.serve(self._rung)
 
     def _rung(self) -> None:
@@ -275,16 +276,28 @@ def post_duty() -> Duty:
     """Send what is promised, each second and when rung for."""
 
     def post(stop: threading.Event) -> str | None:
-        posted = outbox.drain(stop)
-        did = {
-            "sent": posted.sent,
-            "skipped": posted.skipped,
-            "dead": posted.dead,
-            "to try again": posted.retried,
-        }
-        return ", ".join(f"{what} {n}" for what, n in did.items() if n) or None
+        return _posted(outbox.drain(stop))
 
     return Duty("system:outbox", timedelta(seconds=1), post, on_bell=True)
+
+
+def webhook_duty() -> Duty:
+    """Tell programs what schedules did, beside the letters: an endpoint may be slow (O9)."""
+
+    def tell(stop: threading.Event) -> str | None:
+        return _posted(webhooks.drain(stop))
+
+    return Duty("system:webhooks", timedelta(seconds=1), tell, on_bell=True)
+
+
+def _posted(posted: outbox.Posted) -> str | None:
+    did = {
+        "sent": posted.sent,
+        "skipped": posted.skipped,
+        "dead": posted.dead,
+        "to try again": posted.retried,
+    }
+    return ", ".join(f"{what} {n}" for what, n in did.items() if n) or None
 
 
 # --- words ---------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from app.models.automation import (
 from app.models.job import Job
 from app.models.rules import rules_of
 from app.models.text import named
-from app.services import aaa, recurring, runs
+from app.services import aaa, recurring, runs, schedule_letters, webhook_events
 
 log = logging.getLogger("app.services.chains")
 
@@ -74,7 +74,7 @@ def ended(
     run = session.scalars(sa.select(r).where(r.execution_id == execution_id),
                           execution_options=fresh).one()  # fmt: skip
     schedule = session.get_one(AutomationSchedule, run.schedule_id, populate_existing=True)
-    failed = status in FAILED
+    failed, had_failed = status in FAILED, schedule.last_run_error is not None
     schedule.last_execution_at = run.started_at
     schedule.last_execution_id = run.execution_id
     schedule.last_run_status = status
@@ -83,16 +83,22 @@ def ended(
         schedule.consecutive_failures += 1
     elif status is RunStatus.SUCCESS:
         schedule.last_run_error, schedule.consecutive_failures = None, 0
+    webhook_events.runs_ended(session, now, execution_ids=[execution_id])
+    schedule_letters.report(session, schedule, run, now, had_failed=had_failed)
     if failed:
-        _stop_if_hopeless(session, schedule)
+        _stop_if_hopeless(session, schedule, execution_id, now)
     if failed or status is RunStatus.SUCCESS:
         _follow(session, schedule, run, status, now)
 
 
-def _stop_if_hopeless(session: Session, schedule: AutomationSchedule) -> None:
+def _stop_if_hopeless(
+    session: Session, schedule: AutomationSchedule, execution_id: str, now: datetime
+) -> None:
     most = rules_of(session).schedule_auto_pause_failures
     if most and schedule.consecutive_failures >= most and schedule.active:
         recurring.stop(session, schedule, StoppedBecause.FAILED)
+        webhook_events.paused(session, schedule, now)
+        schedule_letters.stopped(session, schedule, execution_id, now)
         log.warning(
             "schedule stopped after failures in a row: schedule=%s count=%s",
             schedule.schedule_id,
@@ -136,3 +142,4 @@ def _follow(
     if recurring.limit_reached(target):
         recurring.complete(session, target)
         aaa.limit_reached(target)
+        webhook_events.limit_reached(session, target, now)

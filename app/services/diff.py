@@ -24,7 +24,7 @@ from app.models.automation import RunStatus
 from app.models.bulk import chunks, dialect_of
 from app.models.job import Job
 from app.models.rules import Environment, rules_of
-from app.services import plan, runs
+from app.services import plan, runs, webhook_events
 from app.services.deadline import WAITLIST_TASK
 from app.services.plan import DEVELOPMENT_DELAY, Occurrence
 
@@ -319,6 +319,7 @@ def _record_missed(
     wanted = [runs.Wanted(source.schedule_id, o.item, o.name, o.due) for o in late]
     new = runs.note(session, wanted, RunStatus.MISSED, now, "too late")
     missed = {item for _, item, _ in new}
+    webhook_events.items_ended(session, source.schedule_id, sorted(missed), now, now)
     for occurrence in late:
         if occurrence.item in missed:
             log.warning(

@@ -18,9 +18,9 @@ from app.models.bulk import among, insert_once
 from app.models.greeting import Greeting
 from app.models.person import PersonStatus, Student, Trainer
 from app.models.practice import Practice
-from app.models.queue import greetings_wanted
+from app.models.queue import greetings_wanted, spots_wanted
 from app.models.user import User, UserSettings
-from app.services import people_letters
+from app.services import people_letters, tickets
 from app.services.people_mail import Budget, Office, may_be_written_to
 from app.services.schedule_models import BirthdayBotConfig
 
@@ -205,23 +205,33 @@ def congratulate(
 # --- letters one can do without (people PS10) ----------------------------------------------------
 
 
+# What each link is about: greetings and profile checks, or news of free places.
+WANTED = {tickets.NO_GREETINGS: greetings_wanted, tickets.NO_SPOTS: spots_wanted}
+
+
 class Reader(NamedTuple):
-    """To whom a link was sent that stops greetings and profile checks."""
+    """To whom a link was sent that stops letters of one kind."""
 
     digest: str
     user_id: int
     practice_name: str
-    wants_greetings: bool
+    wants: bool  # such letters, still
 
 
-def reader(session: Session, keys: Sequence[bytes], token: str, now: datetime) -> Reader | None:
+def reader(
+    session: Session,
+    keys: Sequence[bytes],
+    token: str,
+    now: datetime,
+    purpose: str = tickets.NO_GREETINGS,
+) -> Reader | None:
     """Whose letters a link is about; None for what is no genuine link, or for another address."""
-    asked = people_letters.asked_to_stop(keys, token, now)
+    asked = people_letters.asked_to_stop(keys, token, now, purpose)
     if asked is None:
         return None
     user_id, practice_id, digest = asked
     found = session.execute(
-        sa.select(User.email, Practice.name, greetings_wanted())
+        sa.select(User.email, Practice.name, WANTED[purpose]())
         .select_from(User)
         .join(Practice, Practice.id == practice_id)
         .outerjoin(UserSettings, UserSettings.user_id == User.id)

@@ -31,7 +31,7 @@ from app.models.training import (
     TrainingType,
 )
 from app.models.user import Role, User, UserSettings, roles_users
-from app.services import account_letters, letter_rules, people_letters
+from app.services import account_letters, letter_rules, people_letters, schedule_letters
 from app.services.letter_facts import (
     ATTENDEE_LIST,
     OPEN_SPOT,
@@ -83,6 +83,8 @@ class _About:
             return self._account_facts(row, now)
         if row.kind in people_letters.KINDS:
             return self._people_facts(row, now)
+        if row.kind in schedule_letters.KINDS:
+            return self._schedule_facts(row, now)
         reader = self.people.get(row.user_id or 0)
         course = self.courses.get(_training_of(row, self.seats) or 0)
         if reader is None or course is None:
@@ -124,6 +126,16 @@ class _About:
         why_not = list(letter_rules.objections(facts, now, teaches=False, office=False))
         if (sender.practice_id, reader.id) not in self.members:
             why_not.append("no longer theirs")
+        return next((Untrue(why) for why in why_not), facts)
+
+    def _schedule_facts(self, row: Outbox, now: datetime) -> Facts | Untrue:
+        """A letter about a schedule: to whoever made it, as long as they have an account."""
+        reader = self.people.get(row.user_id or 0)
+        if reader is None:
+            return Untrue("there is nobody to write to")
+        sender = self.senders.get(row.payload.get("practice") or 0, NO_PRACTICE)
+        facts = Facts(row, reader, sender, (), None, None, None, None, None, "", "", ())
+        why_not = letter_rules.objections(facts, now, teaches=False, office=False)
         return next((Untrue(why) for why in why_not), facts)
 
     def _facts(self, row: Outbox, reader: Person, course: Course) -> Facts:
@@ -255,7 +267,7 @@ def _pair(of: int, user_id: int) -> tuple[int, int]:
     return of, user_id
 
 
-ABOUT_NO_TRAINING = account_letters.KINDS | people_letters.KINDS
+ABOUT_NO_TRAINING = account_letters.KINDS | people_letters.KINDS | schedule_letters.KINDS
 
 NAMES_ATTENDEES = ("reminder_trainer", ATTENDEE_LIST)
 OF_AN_INVITATION = ("accepted", "declined", "expired", "undelivered")

@@ -15,7 +15,7 @@ from app.models.enrolment import (
     WAITLIST,
     EnrolmentStatus,
 )
-from app.services import account_letters, people_letters
+from app.services import account_letters, people_letters, schedule_letters
 from app.services.letter_facts import ATTENDEE_LIST, OPEN_SPOT, UNDELIVERED, Facts, as_instant
 
 Rule = Callable[[Facts, datetime], str | None]  # why it is no longer true
@@ -88,40 +88,44 @@ OPEN_INVITATION: tuple[Rule, ...] = (_in(INVITED), _same_invitation, _in_time)
 
 # Every letter we write, and what must be true when it goes out. What trainers are told of happened,
 # whatever came after; only what lies ahead can become untrue.
-RULES: dict[str, tuple[Rule, ...]] = {
-    "enrolled": (_in(ENROLLED),),
-    "waitlisted": (_in(WAITLIST),),
-    "invited": OPEN_INVITATION,
-    "invite_reminder": OPEN_INVITATION,
-    "accepted": (_in(ENROLLED),),
-    "declined": (_in(DECLINED), _same_invitation),
-    "expired": (_in(EXPIRED, WAITLIST), _same_invitation),  # it may go back on the list (WI7)
-    "invitation_withdrawn": (_in(WAITLIST), _same_invitation),
-    "deadline_changed": OPEN_INVITATION,
-    "derolled": (_in(DEROLLED),),
-    "left_waitlist": (_in(DEROLLED),),
-    "training_rescheduled": (_in(*OPEN), _takes_place),
-    "training_cancelled": (),
-    "reminder_student": (_in(ENROLLED), _takes_place, _ahead),
-    "reminder_waitlist": (_in(WAITLIST), _can_be_invited, _takes_place, _ahead),
-    OPEN_SPOT: (_takes_place, _ahead, _free_for_them),
-    "enrolled_trainer": (),
-    "waitlisted_trainer": (),
-    "invited_trainer": (),
-    "accepted_trainer": (),
-    "declined_trainer": (),
-    "expired_trainer": (),
-    "derolled_trainer": (),
-    "left_waitlist_trainer": (),
-    "training_rescheduled_trainer": (_takes_place,),
-    "training_cancelled_trainer": (),
-    "reminder_trainer": (_takes_place, _ahead),
-    ATTENDEE_LIST: (_takes_place, _ahead, _somebody_comes),
-    UNDELIVERED: (),  # whatever became of the enrolment, that student cannot be told
-    people_letters.BIRTHDAY_TODAY: (*TO_PEOPLE, _same_day),
-    people_letters.BIRTHDAY_LATE: TO_PEOPLE,
-    people_letters.PROFILE_CHECK: TO_PEOPLE,
-} | dict.fromkeys(account_letters.KINDS, ())
+RULES: dict[str, tuple[Rule, ...]] = (
+    {
+        "enrolled": (_in(ENROLLED),),
+        "waitlisted": (_in(WAITLIST),),
+        "invited": OPEN_INVITATION,
+        "invite_reminder": OPEN_INVITATION,
+        "accepted": (_in(ENROLLED),),
+        "declined": (_in(DECLINED), _same_invitation),
+        "expired": (_in(EXPIRED, WAITLIST), _same_invitation),  # it may go back on the list (WI7)
+        "invitation_withdrawn": (_in(WAITLIST), _same_invitation),
+        "deadline_changed": OPEN_INVITATION,
+        "derolled": (_in(DEROLLED),),
+        "left_waitlist": (_in(DEROLLED),),
+        "training_rescheduled": (_in(*OPEN), _takes_place),
+        "training_cancelled": (),
+        "reminder_student": (_in(ENROLLED), _takes_place, _ahead),
+        "reminder_waitlist": (_in(WAITLIST), _can_be_invited, _takes_place, _ahead),
+        OPEN_SPOT: (_takes_place, _ahead, _free_for_them),
+        "enrolled_trainer": (),
+        "waitlisted_trainer": (),
+        "invited_trainer": (),
+        "accepted_trainer": (),
+        "declined_trainer": (),
+        "expired_trainer": (),
+        "derolled_trainer": (),
+        "left_waitlist_trainer": (),
+        "training_rescheduled_trainer": (_takes_place,),
+        "training_cancelled_trainer": (),
+        "reminder_trainer": (_takes_place, _ahead),
+        ATTENDEE_LIST: (_takes_place, _ahead, _somebody_comes),
+        UNDELIVERED: (),  # whatever became of the enrolment, that student cannot be told
+        people_letters.BIRTHDAY_TODAY: (*TO_PEOPLE, _same_day),
+        people_letters.BIRTHDAY_LATE: TO_PEOPLE,
+        people_letters.PROFILE_CHECK: TO_PEOPLE,
+    }
+    | dict.fromkeys(account_letters.KINDS, ())
+    | dict.fromkeys(schedule_letters.KINDS, (_has_account,))
+)
 TO_THE_OFFICE_TOO = (UNDELIVERED,)  # whose readers need not teach
 # And each says how (people PS10).
 ONE_CAN_DO_WITHOUT = ("reminder_student", "reminder_waitlist")

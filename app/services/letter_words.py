@@ -58,6 +58,9 @@ NAMES = frozenset(
         "first_name",
         "days_late",  # of a greeting
         "missing",  # in a profile
+        "about",  # the name of a schedule or an endpoint
+        "outcome",  # of a run: failed, timeout, success
+        "failures",  # in a row
         "next_invited",  # whether the place went to the next in line at once
     }
 )
@@ -95,6 +98,9 @@ def variables(facts: Facts, links: dict[str, str], now: datetime) -> dict[str, A
         "first_name": plain(facts.reader.first_name),
         "days_late": facts.row.payload.get("days_late") or "",
         "missing": _missing(facts.row.payload.get("missing", ())),
+        "about": plain(str(facts.row.payload.get("about") or "")),
+        "outcome": facts.row.payload.get("outcome") or "",
+        "failures": facts.row.payload.get("failures") or "",
         "next_invited": facts.told is not None and facts.told.filled,
     }
 

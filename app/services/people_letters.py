@@ -88,17 +88,26 @@ def _promise(
 # --- the link to get no more of them -------------------------------------------------------------
 
 
-def no_more(key: bytes, user_id: int, practice_id: int, address: str, since: datetime) -> str:
+def no_more(
+    key: bytes,
+    user_id: int,
+    practice_id: int,
+    address: str,
+    since: datetime,
+    purpose: str = tickets.NO_GREETINGS,
+) -> str:
     """The path of the page that stops them; the same for the same letter."""
     facts = [user_id, practice_id, _digest(address)]
-    token = tickets.write(key.hex(), tickets.NO_GREETINGS, facts, since + LINK_VALID_FOR)
-    return tickets.path(tickets.NO_GREETINGS, token)
+    token = tickets.write(key.hex(), purpose, facts, since + LINK_VALID_FOR)
+    return tickets.path(purpose, token)
 
 
-def asked_to_stop(keys: Sequence[bytes], token: str, now: datetime) -> tuple[int, int, str] | None:
+def asked_to_stop(
+    keys: Sequence[bytes], token: str, now: datetime, purpose: str = tickets.NO_GREETINGS
+) -> tuple[int, int, str] | None:
     """(user, practice, digest of the address) that a token names; None: no genuine one."""
     for key in keys:
-        facts = tickets.read(key.hex(), tickets.NO_GREETINGS, token, now)
+        facts = tickets.read(key.hex(), purpose, token, now)
         if facts is not None and [type(fact) for fact in facts] == [int, int, str]:
             return facts[0], facts[1], facts[2]
     return None

@@ -16,7 +16,8 @@ from app.models.outbox import Outbox
 from app.models.person import Student, Trainer
 from app.models.training import Training
 from app.models.user import User
-from app.services import account_letters, people_letters
+from app.models.webhook import CHANNEL
+from app.services import account_letters, people_letters, schedule_letters
 
 
 class Named(NamedTuple):
@@ -31,7 +32,8 @@ NOTHING = Named("", "", "")
 
 
 def of_practices(ids: Iterable[int]) -> sa.ColumnElement[bool]:
-    """The letters about trainings of these practices, and about accounts made there (SE7).
+    """The letters about trainings of these practices, and about accounts made there (SE7); what
+    their endpoints are told.
 
     An account letter with a link names nothing any more once it is sent (libraries S3): then it is
     theirs if its reader is.
@@ -40,12 +42,14 @@ def of_practices(ids: Iterable[int]) -> sa.ColumnElement[bool]:
     trainings = sa.select(Training.id).where(Training.practice_id.in_(theirs))
     seats = sa.select(TrainingEnroll.id).where(TrainingEnroll.training_id.in_(trainings))
     no_seat = o.enrolment_id.is_(None)
-    about_account = o.kind.in_(sorted(account_letters.KINDS | people_letters.KINDS))
+    of_people = account_letters.KINDS | people_letters.KINDS | schedule_letters.KINDS
+    about_account = o.kind.in_(sorted(of_people))
     practice = o.payload["practice"].as_integer()
+    told = o.channel.startswith(CHANNEL, autoescape=True)
     return sa.or_(
         o.enrolment_id.in_(seats),
         sa.and_(no_seat, o.payload["training"].as_integer().in_(trainings)),
-        sa.and_(about_account, practice.in_(theirs)),
+        sa.and_(sa.or_(about_account, told), practice.in_(theirs)),
         sa.and_(about_account, practice.is_(None), o.user_id.in_(_people(theirs))),
     )
 

@@ -28,7 +28,7 @@ from app.models.job import Job
 from app.models.practice import Practice
 from app.models.rules import rules_of
 from app.models.types import new_uuid
-from app.services import plan, recurrence, runs
+from app.services import plan, recurrence, runs, webhook_events
 from app.services.occurrence import Occurrence, name_of
 from app.services.recurrence import Recurrence
 
@@ -181,7 +181,8 @@ def note(
 ) -> None:
     """One row for `count` occurrences that do not run, named after the newest (C2.5, C2.6)."""
     one = runs.Wanted(schedule.id, schedule.schedule_id, name_of(newest), newest)
-    runs.note_times(session, one, status, now, reason, count)
+    if noted := runs.note_times(session, one, status, now, reason, count):
+        webhook_events.runs_ended(session, now, execution_ids=[noted])
 
 
 # --- its end -------------------------------------------------------------------------------------

@@ -548,8 +548,11 @@ def note(
 
 def note_times(
     session: Session, one: Wanted, status: RunStatus, now: datetime, reason: str, count: int
-) -> None:
-    """One row for `count` occurrences that do not run, under the name of one of them."""
+) -> str | None:
+    """One row for `count` occurrences that do not run, under the name of one of them.
+
+    Its execution id; None if it is known.
+    """
     row = {
         "execution_id": new_uuid(),
         "schedule_id": one.schedule_id,
@@ -560,7 +563,7 @@ def note_times(
         "finished_at": now,
         "missed_count": count,
     }
-    _born(session, status, row)
+    return _born(session, status, row)
 
 
 def end_waiting_retries(session: Session, schedule_id: int, item: str, now: datetime) -> list[str]:

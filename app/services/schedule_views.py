@@ -10,9 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from flask_babel import gettext as _
+from flask_babel import ngettext as _n
 from sqlalchemy.orm import Session, object_session
 
 from app.models.automation import AutomationRun, AutomationSchedule, RunTrigger
+from app.services import run_reasons
 from app.services.occurrence import name_of
 from app.services.recurrence import Preview
 from app.services.schedule_config import Timing, flat, nested
@@ -142,17 +144,18 @@ def _inert(row: AutomationSchedule) -> list[str]:
 
 
 def _summary(run: AutomationRun) -> str:
-    """`success: 3 done, 1 failed`; only what is more than nothing."""
-    counts = {
-        "done": run.items_done,
-        "skipped": run.items_skipped,
-        "failed": run.items_failed,
-        "letters": run.messages_sent,
-        "profiles": run.profiles_visited,
-    }
-    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    """`success: 3 done, 1 failed, 1 letter`; only what is more than nothing."""
+    letters, profiles = run.messages_sent, run.profiles_visited
+    counts = (
+        (run.items_done, _("%(num)s done", num=run.items_done)),
+        (run.items_skipped, _("%(num)s skipped", num=run.items_skipped)),
+        (run.items_failed, _("%(num)s failed", num=run.items_failed)),
+        (letters, _n("%(num)s letter", "%(num)s letters", letters or 0)),
+        (profiles, _n("%(num)s profile", "%(num)s profiles", profiles or 0)),
+    )
+    told = ", ".join(str(words) for count, words in counts if count)
     said = f"{run.status.value}: {told}" if told else run.status.value
-    return f"{said} ({run.reason})" if run.reason else said
+    return f"{said} ({run_reasons.in_words(run.reason)})" if run.reason else said
 
 
 def _at(at: datetime | None) -> str | None:

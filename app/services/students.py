@@ -122,6 +122,12 @@ def want_greetings(session: Session, user_id: int, wanted: bool) -> None:
     settings_of(user).msg_greetings = wanted
 
 
+def want_free_places(session: Session, user_id: int, wanted: bool) -> None:
+    """News of free places comes, or comes no more (people PS8). Twice is once."""
+    user = locked(session, User, user_id)
+    settings_of(user).msg_last_min_spots = wanted
+
+
 def change_address(session: Session, student: Student, email: str, now: datetime) -> list[str]:
     """A new address, which no letter has come back from; refills everywhere, as `opt_in` (WF6).
 

@@ -12,13 +12,15 @@ from typing import Any
 from itsdangerous import BadData, URLSafeSerializer
 
 SIGN_UP, NEW_PASSWORD, NEW_ADDRESS = "sign-up", "new-password", "new-address"
-NO_GREETINGS = "no-greetings"  # of letters that need no account to be stopped
+# Of letters that need no account to be stopped.
+NO_GREETINGS, NO_SPOTS = "no-greetings", "no-free-places"
 # Where the page of each is.
 PATHS = {
     SIGN_UP: "/sign-up",
     NEW_PASSWORD: "/new-password",
     NEW_ADDRESS: "/new-address",
     NO_GREETINGS: "/no-greetings",
+    NO_SPOTS: "/no-free-places",
 }
 VALID_FOR = {
     SIGN_UP: timedelta(days=1),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,11 +26,12 @@ from flask import (
 from flask_babel import lazy_gettext as _l
 from flask_limiter.util import get_remote_address
 from markupsafe import Markup
+from sqlalchemy.orm import Session
 
 from app.delivery.rendering import link_keys
 from app.extensions import csrf, db, unit, utcnow
 from app.limits import count
-from app.services import answers, greetings, students
+from app.services import answers, greetings, students, tickets
 from app.services.answers import Day, Outcome, Reader, Seen, State, Why
 from app.services.letter_words import clock_time, date_of, instant, zone_name, zone_of
 from app.services.links import LONGEST_LOOK, unbent
@@ -40,11 +42,15 @@ csrf.exempt(bp)
 
 LINKS = "30 per minute"
 UNSUBSCRIBE = "300 per minute"  # one mail provider unsubscribes many people at once
-ONE_CLICKS = ("invitations.unsubscribe", "invitations.no_greetings")
+ONE_CLICKS = (
+    "invitations.unsubscribe",
+    "invitations.no_greetings",
+    "invitations.no_free_places",
+)
 
 LONGEST_TOKEN = 400  # of a link that carries what it says
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}  # RFC 8058
-ROOMS = ("/invitations/", "/waitlist/", "/unsubscribe/", "/no-greetings/")
+ROOMS = ("/invitations/", "/waitlist/", "/unsubscribe/", "/no-greetings/", "/no-free-places/")
 HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -134,21 +140,33 @@ def unsubscribe(token: str) -> Response:
 @bp.route("/no-greetings/<path:token>", methods=["GET", "POST"])
 def no_greetings(token: str) -> Response:
     """No more greetings and profile checks: GET asks, POST acts, as above."""
+    return _no_more(token, tickets.NO_GREETINGS, students.want_greetings)
+
+
+@bp.route("/no-free-places/", methods=["GET", "POST"], defaults={"token": ""})
+@bp.route("/no-free-places/<token>", methods=["GET", "POST"], strict_slashes=False)
+@bp.route("/no-free-places/<path:token>", methods=["GET", "POST"])
+def no_free_places(token: str) -> Response:
+    """No more news of free places: GET asks, POST acts, as above."""
+    return _no_more(token, tickets.NO_SPOTS, students.want_free_places)
+
+
+def _no_more(token: str, purpose: str, want: Callable[[Session, int, bool], None]) -> Response:
     keys = link_keys(current_app.extensions["settings"])
-    who = greetings.reader(db.session(), keys, unbent(token, LONGEST_TOKEN), utcnow())
+    who = greetings.reader(db.session(), keys, unbent(token, LONGEST_TOKEN), utcnow(), purpose)
     if who is None:
         return _no_such_link()
     one_click = request.form.to_dict() == ONE_CLICK
     if request.method == "POST":
-        if not one_click and not _is_ours(token, _digest_of(who), "no-greetings", LONGEST_TOKEN):
-            return _no_greetings_page(who, token, 400)
+        if not one_click and not _is_ours(token, _digest_of(who), purpose, LONGEST_TOKEN):
+            return _no_more_page(who, token, purpose, 400)
         user_id = who.user_id
-        unit(db.session, lambda: students.want_greetings(db.session(), user_id, False))
+        unit(db.session, lambda: want(db.session(), user_id, False))
         if not one_click:
-            there = url_for(".no_greetings", token=unbent(token, LONGEST_TOKEN))
+            there = tickets.path(purpose, unbent(token, LONGEST_TOKEN))
             return make_response("", 303, {"Location": there})
-        who = who._replace(wants_greetings=False)
-    return _no_greetings_page(who, token, 200)
+        who = who._replace(wants=False)
+    return _no_more_page(who, token, purpose, 200)
 
 
 # --- pages ----------------------------------------------------------------------------------------
@@ -219,13 +237,15 @@ def _unsubscribe_page(who: Reader, token: str, status: int) -> Response:
     return make_response(html, status)
 
 
-def _no_greetings_page(who: greetings.Reader, token: str, status: int) -> Response:
+def _no_more_page(who: greetings.Reader, token: str, purpose: str, status: int) -> Response:
+    """Of the letters that this purpose stops."""
     html = render_template(
-        "invitations/no_greetings.html",
+        f"invitations/{purpose.replace('-', '_')}.html",
         who=who,
         practice_name=who.practice_name,
         words=NOT_FROM_THE_PAGE if status == 400 else None,
-        key=_form_key(_digest_of(who), "no-greetings"),
+        there=tickets.path(purpose, unbent(token, LONGEST_TOKEN)),
+        key=_form_key(_digest_of(who), purpose),
         token=unbent(token, LONGEST_TOKEN),
     )
     return make_response(html, status)

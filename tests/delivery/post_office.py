@@ -141,7 +141,7 @@ def drain_until_quiet(clock: Clock, transport: Any, hours: float, step: timedelt
     """Drains `step` apart, as a scheduler would, for so long."""
     total, until = Posted(), clock.now + timedelta(hours=hours)
     while clock.now < until:
-        outbox._add(total, drain(clock, transport))
+        total.add(drain(clock, transport))
         clock.ahead(step)
     return total
 

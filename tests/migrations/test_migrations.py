@@ -22,15 +22,17 @@ from flask import Flask
 from app.extensions import db, write
 from app.models import (
     AutomationSchedule,
+    ChannelState,
     EnrolmentHistory,
     Outbox,
     Practice,
     Training,
     TrainingEnroll,
+    Webhook,
 )
 from app.models.automation_class import workflow_id_of
 from tests import databases
-from tests.cast import Cast
+from tests.cast import NOON, Cast
 
 ROOT = Path(__file__).parent.parent.parent
 VERSIONS = sorted((ROOT / "migrations" / "versions").glob("*.py"))
@@ -141,6 +143,24 @@ def test_schedules_of_the_release_before_become_event_schedules(filled: Flask) -
         assert row.automation_class.workflow_id == workflow_id_of("AutomaticWaitList")
         practice = db.session.scalars(sa.select(Practice)).one()
         assert (practice.people_mail_daily_cap, practice.people_mail_weekly_cap) == (15, 100)
+
+
+def test_going_back_to_before_webhooks_keeps_letters_and_ends_events(filled: Flask) -> None:
+    with filled.app_context(), write(db.session):
+        letters = db.session.scalar(sa.select(sa.func.count()).select_from(Outbox))
+        hook = Webhook(name="Cash", url="https://example.org/", secret="whsec_")
+        db.session.add(hook)
+        db.session.flush()
+        told = {"key": "w", "channel": hook.channel, "aggregate": "w", "kind": "schedule.paused"}
+        db.session.add(Outbox(**told, payload={}, due_at=NOON, created_at=NOON))
+        db.session.add(ChannelState(channel=hook.channel))
+    with filled.app_context():
+        db.session.remove()
+    downgrade(filled, "0006")
+    upgrade(filled)
+    with filled.app_context():
+        assert db.session.scalar(sa.select(sa.func.count()).select_from(Outbox)) == letters
+        assert db.session.scalars(sa.select(ChannelState.channel)).all() == []
 
 
 def test_each_revision_goes_up_and_down_by_itself(empty_url: str) -> None:

@@ -30,6 +30,7 @@ OPEN = {
     "invitations.answer_waitlist",
     "invitations.unsubscribe",
     "invitations.no_greetings",
+    "invitations.no_free_places",
     # The demo and DEVELOPMENT alone; elsewhere 404 (people PF4).
     "letterbox.index",
     "letterbox.show",

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.models import UserSettings
-from app.services import people_letters
+from app.services import people_letters, tickets
 from app.web import invitations
 from tests.cast import DAY, NOON, Cast
 from tests.web.browsing import Client
@@ -67,3 +67,22 @@ def test_what_is_no_link_for_this_address_is_gone(
     cast.session.flush()
     assert client.post(path, data=ONE_CLICK).status_code == 410
     assert wanted(cast) is None
+
+
+def test_news_of_free_places_stops_by_its_own_link_alone(
+    client: Client, cast: Cast, path: str
+) -> None:
+    ada, clay = cast.student("Ada").user, cast.practice.id
+    spots = people_letters.no_more(KEY, ada.id, clay, ada.email, NOON, tickets.NO_SPOTS)
+    token = spots.rpartition("/")[2]
+    assert client.post(f"/no-greetings/{token}", data=ONE_CLICK).status_code == 410
+    assert client.post(path.replace("greetings", "free-places"), data=ONE_CLICK).status_code == 410
+    opened = client.get(spots)
+    assert heading(opened) == "Stop news of free places?"
+    (form,) = forms(opened).values()
+    answer = client.post(form["at"], data={"token": form["token"], "key": form["key"]})
+    assert (answer.status_code, answer.headers["Location"]) == (303, spots)
+    cast.session.expire_all()
+    asked = sa.select(UserSettings.msg_last_min_spots, UserSettings.msg_greetings)
+    assert cast.session.execute(asked).one() == (False, True)
+    assert client.post(spots, data=ONE_CLICK).status_code == 200

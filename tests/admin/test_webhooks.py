@@ -1,0 +1,74 @@
+"""Endpoints as the office makes them, and what became of each event (people PA12)."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app.extensions import utcnow
+from app.models import Outbox, Webhook
+from app.services import webhooks
+from app.services.actors import CONSOLE
+from tests.admin.desk import Desk
+from tests.cast import Cast
+
+
+def leads_to(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(0, 0, 0, "", (address, 443))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_of, **_how: found)
+
+
+def test_an_endpoint_is_made_and_only_its_page_shows_the_secret(
+    desk: Desk, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leads_to("93.184.216.34", monkeypatch)
+    kinds = ["schedule.run.failed", "schedule.paused"]
+    answer = desk.create("webhook", name="Cash", url="https://example.org/h", types=kinds)
+    assert answer.status_code == 303, answer.text
+    hook = cast.session.scalars(sa.select(Webhook)).one()
+    assert (hook.practice_id, hook.types, hook.user_id) == (cast.practice.id, kinds, desk.who.id)
+    assert hook.secret not in desk.get("webhook/").text + "".join(desk.csv("webhook"))
+    page = desk.get(f"webhook/details/?id={hook.id}")
+    assert (hook.secret in page.text, page.headers["Cache-Control"]) == (
+        True,
+        "no-store",
+    )
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254"])
+def test_one_that_leads_inside_is_refused_at_its_field(
+    desk: Desk, cast: Cast, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    leads_to(address, monkeypatch)
+    page = desk.create("webhook", name="Cash", url="https://example.org/h")
+    assert (page.status_code, "public https address" in page.text) == (400, True)
+    assert cast.session.scalars(sa.select(Webhook)).all() == []
+
+
+def test_what_it_is_told_stands_in_the_outbox_of_its_practice_alone(desk: Desk, cast: Cast) -> None:
+    def told(practice_id: int | None) -> Outbox:
+        hook = webhooks.create(
+            cast.session, "Cash", "https://example.org/h", [], CONSOLE, utcnow(),
+            practice_id=practice_id,
+        )  # fmt: skip
+        payload: dict[str, Any] = {"practice": practice_id, "event": {"id": "unmistakable"}}
+        return cast.add(
+            Outbox(
+                key=f"{hook.channel}:1",
+                channel=hook.channel,
+                aggregate=hook.channel,
+                kind="schedule.run.failed",
+                payload=payload,
+                due_at=utcnow(),
+                created_at=utcnow(),
+            )
+        )
+
+    ours, of_all = told(cast.practice.id), told(None)
+    assert "Run failed" in desk.get(f"outbox/?search={ours.channel}").text
+    assert "unmistakable" in desk.get(f"outbox/details/?id={ours.id}").text
+    assert desk.get(f"outbox/details/?id={of_all.id}").status_code == 404
+    assert desk.act("outbox", "drop", ours.id, reason="nobody listens").status_code == 303
