@@ -80,6 +80,10 @@ def _resume(session: Session, id_: int, form: Any, by: Actor, now: datetime) -> 
     overrides.resume_list(session, id_, by, now, form.reason.data)
 
 
+def _limit(session: Session, id_: int, form: Any, by: Actor, now: datetime) -> None:
+    overrides.restore_limit(session, id_, by, now, form.reason.data)
+
+
 def _keep(session: Session, id_: int, form: Any, by: Actor, now: datetime) -> None:
     overrides.keep_spots(session, id_, form.count.data, by, now, form.reason.data)
 
@@ -122,6 +126,15 @@ LIST_ACTS = {
         _release,
         CountForm,
         "seats_kept",
+    ),
+    "limit": ListAct(
+        _l("Apply the booking limit again"),
+        _l(
+            "The free place was announced to everybody, also to students who have reached the"
+            " booking limit. From now on the limit holds for them again. Nobody is written to."
+        ),
+        _l("The booking limit holds again."),
+        _limit,
     ),
 }
 
