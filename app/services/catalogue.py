@@ -257,7 +257,10 @@ def offer(
     """
     mine = standing.row_in(session, student_id, training_id, now) if student_id else None
     own = {training_id: mine} if mine else {}
-    one = standing.offers(session, [training_id], own, now).get(training_id)
+    found = standing.offers(session, [training_id], own, now)
+    if student_id:
+        found = standing.with_limits(session, student_id, found)
+    one = found.get(training_id)
     if one is None or one.training.practice_id != practice_id:
         return None
     published = one.training.active and one.training.archived_at is None

@@ -16,9 +16,11 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, NumberRange, Optional
 
 from app.extensions import db, utcnow
+from app.models.queue import Standing
 from app.models.training import MOST_PARTICIPANTS, Training
-from app.services import enrolments, overrides, roster, trainings
+from app.services import enrolments, overrides, policies, roster, trainings
 from app.services.actors import Actor
+from app.services.policies import OverLimit
 from app.services.refusals import ReasonNeeded
 from app.services.trainings import BelowTaken, BelowTakenChoice
 from app.web import whoami
@@ -267,21 +269,31 @@ def add(training_id: int) -> Any:
             form.refuse(_("Choose a person."))
         else:
             id_ = int(student)
+            above = _above_limit(stand, [id_])
             no = tried(lambda: enrolments.enrol(session, training_id, id_, actor, now))
             if no is None:
-                return see_other("trainer.show", _added(training, id_), training_id=training_id)
+                notice = _added(training, id_) + "".join(f" {o.to_staff}" for o in above.values())
+                return see_other("trainer.show", notice, training_id=training_id)
             status = no.status
             form.refuse(no)
             training, stand = staff_training(actor, training_id, now)
+    found = roster.candidates(session, training, search) if search else None
     page = render_template(
         "trainer/add.html",
         form=form,
         stand=stand,
         search=search,
-        found=roster.candidates(session, training, search) if search else None,
+        found=found,
+        above=_above_limit(stand, [one.student_id for one in found or ()]),
         **in_template(training, now),
     )
     return page, status
+
+
+def _above_limit(stand: Standing, student_ids: list[int]) -> dict[int, OverLimit]:
+    """Whom joining takes above a booking limit, which is only said (WP2)."""
+    limits = policies.limits_on(db.session(), stand.training)
+    return policies.too_many(db.session(), stand, limits, student_ids) if student_ids else {}
 
 
 def _added(training: Training, student_id: int) -> str:

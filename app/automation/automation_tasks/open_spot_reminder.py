@@ -44,6 +44,6 @@ class StudentOpenSpotReminder(LockingTask, ReminderTask):
         told = letters.open_spot(self.session, schedule.id, occurrence, self.now)
         if not told:
             raise Skip("nobody to write to")
-        if self.config.waive_booking_limit:
+        if OpenSpotConfig.model_validate(schedule.task_config or {}).waive_booking_limit:
             overrides.waive_limit(self.session, training, by_schedule(schedule.id), self.now)
         return {"invited": len(left.invited), "letters": told}
