@@ -24,11 +24,13 @@ from app.models import (
     AutomationSchedule,
     EnrolmentHistory,
     Outbox,
+    Policy,
     Practice,
     Training,
     TrainingEnroll,
 )
 from app.models.automation_class import workflow_id_of
+from app.services import policies
 from tests import databases
 from tests.cast import Cast
 
@@ -141,6 +143,28 @@ def test_schedules_of_the_release_before_become_event_schedules(filled: Flask) -
         assert row.automation_class.workflow_id == workflow_id_of("AutomaticWaitList")
         practice = db.session.scalars(sa.select(Practice)).one()
         assert (practice.people_mail_daily_cap, practice.people_mail_weekly_cap) == (15, 100)
+
+
+def test_practices_of_the_release_before_get_the_policies_that_are_shipped(filled: Flask) -> None:
+    """They name no type, so nobody is held to anything new."""
+    with filled.app_context():
+        db.session.remove()
+    downgrade(filled, "0005")
+    with filled.app_context():
+        assert "policy" not in inspect(filled).get_table_names()
+        columns = [column["name"] for column in inspect(filled).get_columns("training")]
+        assert "limit_waived_at" not in columns
+        db.engine.dispose()
+    upgrade(filled)
+    with filled.app_context():
+        rows = db.session.scalars(sa.select(Policy).order_by(Policy.id)).all()
+        shipped = [(one["name"], one["kind"], one["parameters"]) for one in policies.SHIPPED]
+        assert [(row.name, row.kind, dict(row.parameters)) for row in rows] == shipped
+        for row, one in zip(rows, policies.SHIPPED, strict=True):
+            assert (row.text_en, row.text_nl) == (one["text_en"], one["text_nl"])
+            assert (row.active, row.version, row.training_types) == (True, 1, [])
+        waived = set(db.session.scalars(sa.select(Training.limit_waived_at)))
+        assert waived == {None}
 
 
 def test_each_revision_goes_up_and_down_by_itself(empty_url: str) -> None:
