@@ -172,7 +172,7 @@ def _in_force(session: Session, type_ids: Collection[int], *kinds: PolicyKind) -
     if not type_ids:
         return []
     asked = {"types": sorted(type_ids), "kinds": [kind.value for kind in kinds]}
-    rows = [_Row(*row) for row in session.execute(_active(), asked)]
+    rows = [_Row(*row) for row in session.execute(_of_kinds(), asked)]
     return [row for row in rows if _can_be_applied(row)]
 
 
@@ -185,9 +185,14 @@ def _active() -> sa.Select[Any]:
         .join_from(p, policy_types, named.policy_id == p.id)
         .join(t, t.id == named.training_type_id)
         .join(Practice, Practice.id == t.practice_id)
-        .where(p.active, among(t.id, "types"), among(p.kind, "kinds"))
+        .where(p.active, among(t.id, "types"))
         .order_by(p.id)
     )
+
+
+@cache
+def _of_kinds() -> sa.Select[Any]:
+    return _active().where(among(Policy.kind, "kinds"))
 
 
 def _can_be_applied(row: _Row) -> bool:
@@ -331,10 +336,13 @@ def limits_of(session: Session, trainings: Iterable[Training]) -> dict[int, tupl
     asked = {t.id: t.training_type_id for t in trainings if t.apply_policies and t.training_type_id}
     by_type: dict[int, list[Limit]] = {}
     for row in _in_force(session, set(asked.values()), PolicyKind.BOOKING_LIMIT):
-        said = validated(row.kind, row.parameters)
-        limit = Limit(row.name, row.type_name, ZoneInfo(row.zone), said["max"], said["days"])
-        by_type.setdefault(row.type_id, []).append(limit)
+        by_type.setdefault(row.type_id, []).append(_limit(row))
     return {id_: tuple(by_type[type_]) for id_, type_ in asked.items() if type_ in by_type}
+
+
+def _limit(row: _Row) -> Limit:
+    said = validated(row.kind, row.parameters)
+    return Limit(row.name, row.type_name, ZoneInfo(row.zone), said["max"], said["days"])
 
 
 def waived(stand: Standing) -> bool:
@@ -361,20 +369,40 @@ def too_many(
 def closed_to(
     session: Session, student_id: int, stands: Iterable[Standing]
 ) -> dict[int, OverLimit]:
-    """Which of these trainings one student cannot book, and why. At most two statements."""
-    open_ = {s.training.id: s for s in stands if s.is_open and s.starts_at and not waived(s)}
-    limits = limits_of(session, [stand.training for stand in open_.values()])
-    if not limits:
+    """Which of these trainings one student cannot book, and why. At most one statement."""
+    open_ = [s for s in stands if s.is_open and s.training.apply_policies and not waived(s)]
+    types = {stand.training.training_type_id for stand in open_} - {None}
+    if not types:
         return {}
-    types = {open_[id_].training.training_type_id or 0 for id_ in limits}
-    held, found = _held(session, [student_id], types), {}
-    for id_, those in limits.items():
-        stand = open_[id_]
-        mine = held.get((student_id, stand.training.training_type_id or 0), ())
-        over = over_limit(those, id_, stand.starts_at, mine) if stand.starts_at else None
-        if over is not None:
-            found[id_] = over
+    limits: dict[int, dict[int, Limit]] = {}
+    held: dict[int, dict[int, Held]] = {}
+    asked = {"student": student_id, "types": sorted(filter(None, types))}
+    for *facts, training_id, name, begins in session.execute(_limits_and_taken(), asked):
+        row = _Row(*facts)
+        if row.id not in limits.setdefault(row.type_id, {}) and _can_be_applied(row):
+            limits[row.type_id][row.id] = _limit(row)
+        if begins is not None:
+            one = _held_on(training_id, name, row.zone, begins)
+            held.setdefault(row.type_id, {})[training_id] = one
+    found: dict[int, OverLimit] = {}
+    for stand in open_:
+        type_ = stand.training.training_type_id or 0
+        those, mine = limits.get(type_), held.get(type_, {})
+        if those and stand.starts_at is not None:
+            many = list(mine.values())
+            over = over_limit(list(those.values()), stand.training.id, stand.starts_at, many)
+            found |= {stand.training.id: over} if over else {}
     return found
+
+
+@cache
+def _limits_and_taken() -> sa.Select[Any]:
+    """Each limit of these types beside each training of its type that one student has."""
+    mine = _taken().where(TrainingEnroll.student_id == sa.bindparam("student")).subquery()
+    limits = _active().where(Policy.kind == PolicyKind.BOOKING_LIMIT)
+    return limits.outerjoin(mine, mine.c.training_type_id == TrainingType.id).add_columns(
+        mine.c.id, mine.c.name, mine.c.begins
+    )
 
 
 def over_limit(
@@ -405,11 +433,15 @@ def _held(
     """(student, type) -> the trainings of that type in which they are enrolled or invited."""
     asked = {"students": sorted(student_ids), "types": sorted(type_ids)}
     found: dict[tuple[int, int], list[Held]] = {}
-    for student_id, type_id, id_, name, zone, begins in session.execute(_taken(), asked):
+    for student_id, type_id, id_, name, zone, begins in session.execute(_taken_by(), asked):
         if begins is not None:
-            day = begins.astimezone(ZoneInfo(zone)).date()
-            found.setdefault((student_id, type_id), []).append(Held(id_, name, day))
+            one = _held_on(id_, name, zone, begins)
+            found.setdefault((student_id, type_id), []).append(one)
     return found
+
+
+def _held_on(id_: int, name: str, zone: str, begins: datetime) -> Held:
+    return Held(id_, name, begins.astimezone(ZoneInfo(zone)).date())
 
 
 @cache
@@ -417,16 +449,23 @@ def _taken() -> sa.Select[Any]:
     e, t = TrainingEnroll, Training
     return (
         sa.select(
-            e.student_id, t.training_type_id, t.id, t.name, Practice.timezone, starts_at(t.id)
+            e.student_id,
+            t.training_type_id,
+            t.id,
+            t.name,
+            Practice.timezone,
+            starts_at(t.id).label("begins"),
         )
         .join(t, t.id == e.training_id)
         .join(Practice, Practice.id == t.practice_id)
-        .where(
-            among(e.student_id, "students"),
-            among(t.training_type_id, "types"),
-            e.status.in_(TAKING),
-        )
+        .where(e.status.in_(TAKING))
     )
+
+
+@cache
+def _taken_by() -> sa.Select[Any]:
+    students, types = TrainingEnroll.student_id, Training.training_type_id
+    return _taken().where(among(students, "students"), among(types, "types"))
 
 
 # --- until when one cancels (WP3) ----------------------------------------------------------------

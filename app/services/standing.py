@@ -308,7 +308,7 @@ def offers(
 
 
 def with_limits(session: Session, student_id: int, offers: dict[int, Offer]) -> dict[int, Offer]:
-    """The same, with the booking limit that keeps a student from each (WP2). Two statements."""
+    """The same, with the booking limit that keeps a student from each (WP2). One statement."""
     may_join = [o.stand for o in offers.values() if o.status not in TAKING]
     over = policies.closed_to(session, student_id, may_join)
     return {id_: replace(one, limit=over.get(id_)) for id_, one in offers.items()}

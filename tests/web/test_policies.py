@@ -10,7 +10,7 @@ from flask import Flask
 from app.models import Training, TrainingEnroll, TrainingType
 from app.services import enrolments, overrides, waitlist
 from app.services.actors import CONSOLE, LINK
-from app.web import trainer, trainer_acts, trainer_list
+from app.web import invitations, trainer, trainer_acts, trainer_list
 from tests.cast import DAY, HOUR, REASON, Cast
 from tests.rules import CANCEL, kind_of_training, limit, of_type, window
 from tests.web.browsing import Client, sign_in
@@ -104,7 +104,11 @@ def test_who_may_join_again_is_told_why_not_now(
 
 
 def test_the_link_of_a_letter_leads_no_further(
-    client: Client, cast: Cast, crafts: TrainingType, glazing: Training
+    client: Client,
+    cast: Cast,
+    crafts: TrainingType,
+    glazing: Training,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     glazing.max_participants = 1
     cast.enrol("Dora", NOW, glazing)
@@ -112,7 +116,8 @@ def test_the_link_of_a_letter_leads_no_further(
     enrolments.deroll(cast.session, cast.row("Dora", glazing), LINK, NOW)
     waitlist.decline(cast.session, ben, LINK, NOW)
     cast.enrol("Ben", NOW, of_type(cast, cast.training("Raku", 1, SOON), crafts))
-    token = token_for(cast, cast.row("Ben", glazing), "re-enable")
+    monkeypatch.setattr(invitations, "utcnow", lambda: NOW)
+    token = token_for(cast, cast.row("Ben", glazing), "re-enable", NOW)
     answer = click(client, path_of(token, "re-enable"), "re-enable")
     assert answer.status_code == 409
     assert f"You can have {LIMIT}." in answer.text
