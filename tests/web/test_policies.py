@@ -14,7 +14,7 @@ from app.web import invitations, trainer, trainer_acts, trainer_list
 from tests.cast import DAY, HOUR, REASON, Cast
 from tests.rules import CANCEL, kind_of_training, limit, of_type, window
 from tests.web.browsing import Client, sign_in
-from tests.web.links import click, path_of, token_for
+from tests.web.links import path_of, press, token_for
 from tests.web.test_catalogue import NOW, SOON, statements, words
 from tests.web.test_trainer import do
 from tests.web.test_trainer import words as main_words
@@ -118,7 +118,7 @@ def test_the_link_of_a_letter_leads_no_further(
     cast.enrol("Ben", NOW, of_type(cast, cast.training("Raku", 1, SOON), crafts))
     monkeypatch.setattr(invitations, "utcnow", lambda: NOW)
     token = token_for(cast, cast.row("Ben", glazing), "re-enable", NOW)
-    answer = click(client, path_of(token, "re-enable"), "re-enable")
+    answer = press(client, client.get(path_of(token, "re-enable")), "re-enable")
     assert answer.status_code == 409
     assert f"You can have {LIMIT}." in answer.text
     assert cast.statuses(ben) == ["waitlist-declined"]
