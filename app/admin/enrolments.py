@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import joinedload
 from wtforms import BooleanField, EmailField, TextAreaField
@@ -17,17 +18,25 @@ from app.admin.fields import InstantField, RowField, choices_of, readable
 from app.admin.filters import ChoiceOrMore, Number
 from app.admin.frame import SecureView
 from app.admin.names import name_of, words
-from app.extensions import db
+from app.extensions import db, utcnow
 from app.models import EnrolmentStatus, Student, Training, TrainingEnroll, User
 from app.models.enrolment import (
     CLOSED,
-    DECLINED,
     ENROLLED,
-    EXPIRED,
     INVITED,
     WAITLIST,
 )
-from app.services import attention, deadline_changes, enrolments, overrides, waitlist, why
+from app.models.queue import standing
+from app.services import (
+    attention,
+    deadline_changes,
+    enrolments,
+    overrides,
+    policies,
+    waitlist,
+    why,
+)
+from app.services.policies import OverLimit
 from app.services.refusals import Refusal
 
 
@@ -87,10 +96,7 @@ def _take_out(
 
 
 def _bring_back(session: Any, row: Any, actor: Any, now: datetime) -> None:
-    if row.status in (EXPIRED, DECLINED):
-        waitlist.re_enable(session, row, actor, now)
-    else:
-        enrolments.enrol(session, row.training_id, row.student_id, actor, now)
+    enrolments.enrol(session, row.training_id, row.student_id, actor, now)
 
 
 def _in(*statuses: EnrolmentStatus) -> Any:
@@ -276,13 +282,42 @@ class EnrolmentView(SecureView):
         student = db.session.scalars(asked.where(here, sa.func.lower(User.email) == typed)).first()
         if student is None:
             raise NoSuchStudent
+        above = _above_limit(form.where.data, student.id, now)
         found = enrolments.enrol(db.session(), form.where.data.id, student.id, office.actor(), now)
-        return f"{name_of(found)}: {words(found.status)}"
+        said = f"{name_of(found)}: {words(found.status)}"
+        return f"{said}. {above.to_staff}" if above else said
+
+    def told_before(self, act: Act, rows: list[Any]) -> list[str]:
+        """Which of these cancel late, or come back above a booking limit (WP2, WP3)."""
+        session, now = db.session(), utcnow()
+        if act.name == "remove":
+            theirs = {row.training_id: row.training for row in rows if row.status is ENROLLED}
+            lates = (policies.late_now(session, one, now) for one in theirs.values())
+            said = (
+                _("This is a late cancellation. %(text)s", text=one.words) for one in lates if one
+            )
+            return list(dict.fromkeys(said))
+        if act.name == "back":
+            return [
+                f"{name_of(row.student)}: {over.to_staff}"
+                for row in rows
+                if (over := _above_limit(row.training, row.student_id, now)) is not None
+            ]
+        return []
 
     def details_more(self, row: Any) -> dict[str, Any]:
         """Why they are where they are."""
         found = why.decisions(db.session(), row.training_id, office.zone())
         return {"decisions": why.of_student(found, row.uuid)[::-1][:40]}
+
+
+def _above_limit(training: Training, student_id: int, now: datetime) -> OverLimit | None:
+    """The booking limit that joining goes above, which keeps no staff from it."""
+    session = db.session()
+    if not (limits := policies.limits_on(session, training)):
+        return None
+    stand = standing(session, training, now)
+    return policies.too_many(session, stand, limits, [student_id]).get(student_id)
 
 
 def _names(part: str) -> sa.ColumnElement[bool]:

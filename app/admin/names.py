@@ -28,6 +28,7 @@ STATUS_WORDS = {
 NEW = {
     "Training": _l("New training"),
     "TrainingType": _l("New training type"),
+    "Policy": _l("New policy"),
     "Location": _l("New location"),
     "TrainingEnroll": _l("New enrolment"),
     "Student": _l("New student"),

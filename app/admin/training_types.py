@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from app.admin.frame import InUse, SecureView
 from app.extensions import db
 from app.models import AutomationSchedule, TrainingType
+from app.models.policy import policy_types
 from app.models.training import schedule_types
 
 
@@ -40,6 +41,7 @@ class TrainingTypeView(SecureView):
         gone = sa.select(s.id).where(s.deleted_at.is_not(None))
         of_gone = (named.training_type_id == row.id, named.schedule_id.in_(gone))
         session.execute(sa.delete(schedule_types).where(*of_gone))
+        session.execute(sa.delete(policy_types).where(policy_types.c.training_type_id == row.id))
         # past the relationship, which would take the type from a schedule that came meanwhile
         session.execute(sa.delete(TrainingType).where(TrainingType.id == row.id))
 

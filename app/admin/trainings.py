@@ -125,6 +125,14 @@ ACTS = (
         offered=lambda row: row.seats_kept > 0,
     ),
     Act(
+        "limit",
+        _l("Apply the booking limit again"),
+        _by_id(overrides.restore_limit),
+        _l("The free place was announced to everybody. The limit holds again for it."),
+        WithReason,
+        offered=lambda row: row.limit_waived_at is not None,
+    ),
+    Act(
         "cancel",
         _l("Cancel the training"),
         _by_id(trainings.cancel),
@@ -178,7 +186,7 @@ class TrainingView(SecureView):
     column_list = ("name", "training_type", "starts", "taken", "state", "trainers")
     column_details_list = (
         "name", "state", "training_type", "description", "starts", "taken", "seats_kept",
-        "min_participants", "invite_cutoff", "trainers",
+        "min_participants", "invite_cutoff", "trainers", "apply_policies", "limit_waived_at",
     )  # fmt: skip
     column_export_list = (
         "id", "name", "training_type.name", "max_participants", "seats_taken", "starts", "ends",
@@ -202,6 +210,8 @@ class TrainingView(SecureView):
         "seats_kept": _l("Places kept back"),
         "invite_cutoff": _l("Invitations end before the start"),
         "active": _l("Open for booking"),
+        "apply_policies": _l("Booking limits hold"),
+        "limit_waived_at": _l("Booking limit lifted since"),
         "waitlist_paused": _l("List paused"),
         "cancelled_at": _l("Cancelled"),
         "archived_at": _l("Archived"),
@@ -220,7 +230,8 @@ class TrainingView(SecureView):
     }
     form_columns = (
         "name", "training_type", "description", "max_participants", "min_participants",
-        "invite_cutoff", "teachers", "timetable", "notify", "active", "choice", "reason",
+        "invite_cutoff", "teachers", "timetable", "notify", "active", "apply_policies", "choice",
+        "reason",
     )  # fmt: skip
     form_args = {
         "max_participants": {
@@ -231,6 +242,9 @@ class TrainingView(SecureView):
             "description": _l("Such as 2:00:00 or 1 day; empty: as the practice has it.")
         },
         "active": {"description": _l("Students can book, and whoever waits is invited.")},
+        "apply_policies": {
+            "description": _l("Off: students may book this one above the limit of its type."),
+        },
     }
     form_extra_fields = {
         "teachers": RowsField(
@@ -328,7 +342,7 @@ class TrainingView(SecureView):
         if created:
             row.max_participants, row.active = form.max_participants.data, False
         before = row.training_type_id
-        for name in ("name", "training_type", "description", "min_participants"):
+        for name in ("name", "training_type", "description", "min_participants", "apply_policies"):
             form[name].populate_obj(row, name)
         if created:
             session.add(row)

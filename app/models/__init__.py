@@ -23,6 +23,7 @@ from app.models.job import Job
 from app.models.link import LinkToken
 from app.models.outbox import ChannelState, LetterText, Outbox, OutboxState
 from app.models.person import PersonStatus, Student, Trainer
+from app.models.policy import Policy, PolicyKind
 from app.models.practice import OnBounce, Practice
 from app.models.profile_review import ProfileReview
 from app.models.schedule_audit import ScheduleAudit
@@ -61,6 +62,8 @@ __all__ = [
     "OutboxState",
     "OverlapPolicy",
     "PersonStatus",
+    "Policy",
+    "PolicyKind",
     "Practice",
     "ProfileReview",
     "RetryBackoff",

@@ -101,6 +101,8 @@ class Training(Model):
     min_participants: Mapped[int | None]
     active: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     apply_policies: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
+    # Its free place was announced: no booking limit until it is full (waitlist WB).
+    limit_waived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     invite_cutoff: Mapped[timedelta | None] = mapped_column(sa.Interval)  # null = practice's
     waitlist_paused: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     seats_kept: Mapped[int] = mapped_column(default=0, server_default="0")

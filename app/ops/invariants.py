@@ -57,6 +57,7 @@ BY_NUMBER = {
     "derolled": {"derolled"},
     "left_waitlist": {"left", "removed"},
 }
+LATE = "late_cancellation"  # beside `derolled`, where its history row says so
 
 
 def check(session: Session, now: datetime | None = None) -> list[Violation]:
@@ -264,7 +265,7 @@ def _promised(session: Session, training_id: int) -> set[tuple[str, str, int]]:
         .join(TrainingEnroll, TrainingEnroll.id == Outbox.enrolment_id)
         .where(
             TrainingEnroll.training_id == training_id,
-            Outbox.kind.in_([*BY_INVITATION, *BY_NUMBER]),
+            Outbox.kind.in_([*BY_INVITATION, *BY_NUMBER, LATE]),
         )
     )
     parts = (key.split(":") for key in keys)
@@ -289,6 +290,8 @@ def _announced(
             for letter, events in letters.items():
                 if row.event in events:
                     yield (letter, uuid, occasion or 0), row
+        if row.event == "derolled" and row.facts.get("late"):
+            yield (LATE, uuid, row.seq), row
 
 
 def _people(session: Session, rules: Rules) -> People:

@@ -6,6 +6,7 @@ a refill. What happens in the line stands in `waitlist.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ from app.models.person import PersonStatus, Student
 from app.models.queue import Standing, standing
 from app.models.training import Training, TrainingEvent
 from app.models.user import User
-from app.services import history, letters, plan, waitlist
+from app.services import history, letters, plan, policies, waitlist
 from app.services.actors import Actor
 from app.services.ledger import allow_over, settle
 from app.services.locks import locked
@@ -102,31 +103,35 @@ def enrol(
 ) -> TrainingEnroll:
     """Give the student a place, or one in the line; the row's status says which (WE2 1–3, WF4).
 
-    Who has one already keeps it, without a second effect. Raises `NotFound`, `NotOpen`,
-    `StudentInactive`, `ProfileIncomplete`, `TermsNotAccepted`, `Unreachable`.
+    Who has one already keeps it, without a second effect. Above a booking limit staff may go, and
+    the history says that they did (WP2). Raises `NotFound`, `NotOpen`, `StudentInactive`,
+    `ProfileIncomplete`, `TermsNotAccepted`, `LimitReached`, `Unreachable`.
     """
     training = within(actor, locked(session, Training, training_id))
-    student, row = _applicant(session, training, student_id, actor)
+    limits = policies.limits_on(session, training)
+    alone = bool(limits) and not actor.staff
+    student, row = _applicant(session, training, student_id, actor, alone=alone)
     stand = standing(session, training, now)
     late = stand.is_open and not stand.before_hard_stop
     if row is not None and (row.status in TAKING or (row.status is WAITLIST and not late)):
         return row
     _require_bookable(stand, student, actor, terms)
+    data = _above_limit(session, stand, limits, student, actor)
     comes_back = row if row is not None and row.status in (EXPIRED, DECLINED) else None
     if comes_back is not None and not late:
-        waitlist.re_enable(session, comes_back, actor, now)
+        waitlist.re_enable(session, comes_back, actor, now, data=data)
         return comes_back
     filled = waitlist.refill(session, training, now, stand)
     if filled.free >= 1 and not training.waitlist_paused and not filled.someone_waits:
         _out_of_line(session, row, actor, now)
-        return _let_in(session, training, student, row, actor, now, terms)
+        return _let_in(session, training, student, row, actor, now, terms, data)
     if comes_back is not None:
-        waitlist.re_enable(session, comes_back, actor, now)
+        waitlist.re_enable(session, comes_back, actor, now, data=data)
         return comes_back
     if row is not None and row.status is WAITLIST:
         return row
     waitlist.require_reachable(session, student_id)
-    return _queue(session, training, student, row, actor, now, terms)
+    return _queue(session, training, student, row, actor, now, terms, data)
 
 
 def _out_of_line(session: Session, row: TrainingEnroll | None, actor: Actor, now: datetime) -> None:
@@ -150,10 +155,11 @@ def _let_in(
     actor: Actor,
     now: datetime,
     terms: bool,
+    data: dict[str, Any] | None,
 ) -> TrainingEnroll:
     changes = waitlist.afresh(now) | _terms(terms, now)
     row, from_ = _place(session, training, student, row, ENROLLED, changes)
-    seq = history.record(session, row, "enrolled", from_, ENROLLED, actor, now)
+    seq = history.record(session, row, "enrolled", from_, ENROLLED, actor, now, data=data)
     letters.enrolled(session, place_of(row), seq, now)
     settle(session, training, takes_spot=True)
     return row
@@ -167,10 +173,11 @@ def _queue(
     actor: Actor,
     now: datetime,
     terms: bool,
+    data: dict[str, Any] | None,
 ) -> TrainingEnroll:
     tail = waitlist.at_the_tail(session, training.id, now) | _terms(terms, now)
     row, from_ = _place(session, training, student, row, WAITLIST, tail)
-    seq = history.record(session, row, "queued", from_, WAITLIST, actor, now)
+    seq = history.record(session, row, "queued", from_, WAITLIST, actor, now, data=data)
     letters.waitlisted(session, place_of(row), seq, now)
     return row
 
@@ -228,19 +235,28 @@ def deroll(
     *,
     reason: str | None = None,
     keep_place: bool = False,
+    late: bool = False,
 ) -> None:
     """Give up a place; the next in line is invited, unless staff keep it (WE2 11).
 
-    Students may until the start; staff always, with a reason.
-    Raises `NotFound`, `NotIn`, `HasStarted`, `ReasonNeeded`.
+    Students may until the start; staff always, with a reason. Later than a policy asks for, two
+    letters more go out, and a student says by `late` that they know (WP3).
+    Raises `NotFound`, `NotIn`, `HasStarted`, `ReasonNeeded`, `LateCancellation`.
     """
     note = a_reason(reason) if actor.staff else None
     require_own(enrolment, actor)
     training = within(actor, locked(session, Training, enrolment.training_id))
     if not actor.staff and standing(session, training, now).started:
         raise HasStarted
-    if left := _move_out(session, enrolment, "derolled", actor, now, note=note):
+    broken = policies.late_now(session, training, now)
+    unknowing = broken is not None and not (late or actor.staff)
+    unless = policies.LateCancellation() if unknowing else None
+    why: dict[str, Any] = {"note": note, "data": {"late": broken.facts} if broken else None}
+    if left := _move_out(session, enrolment, "derolled", actor, now, unless=unless, **why):
         letters.derolled(session, place_of(enrolment), left.seq, now)
+        if broken is not None:
+            texts = broken.texts
+            letters.late_cancellation(session, place_of(enrolment), left.seq, now, texts)
         waitlist.freed(session, training, actor, now, keep_place=keep_place, note=note)
 
 
@@ -314,8 +330,13 @@ def _move_out(
     *,
     reason: str | None = None,
     note: str | None = None,
+    data: dict[str, Any] | None = None,
+    unless: Refusal | None = None,
 ) -> Left | None:
-    """open -> derolled, under the lock; None: it happened before. Raises `NotIn`."""
+    """open -> derolled, under the lock; None: it happened before.
+
+    `unless` is raised instead where there is something to move. Raises `NotIn`.
+    """
     reread(session, enrolment)  # the caller may have loaded it before the lock
     from_: EnrolmentStatus = enrolment.status
     if from_ is DEROLLED:
@@ -323,6 +344,8 @@ def _move_out(
     allowed = (ENROLLED,) if event == "derolled" else (WAITLIST, INVITED)
     if from_ not in allowed:
         raise NotIn
+    if unless is not None:
+        raise unless
     move(  # sure to win: read under the lock
         session,
         enrolment,
@@ -335,7 +358,7 @@ def _move_out(
         plan.drop_expiry(session, [enrolment.id])
     code = reason or ("removed" if actor.staff else REASONS[event])
     seq = history.record(
-        session, enrolment, event, from_, DEROLLED, actor, now, reason=code, note=note
+        session, enrolment, event, from_, DEROLLED, actor, now, reason=code, note=note, data=data
     )
     return Left(from_, seq)
 
@@ -394,15 +417,23 @@ class Applicant(NamedTuple):
 
 
 def _applicant(
-    session: Session, training: Training, student_id: int, actor: Actor
+    session: Session,
+    training: Training,
+    student_id: int,
+    actor: Actor,
+    *,
+    alone: bool = False,
 ) -> tuple[Applicant, TrainingEnroll | None]:
     """The student, of the training's practice, with their row here, if any.
 
     Their row is shared until the commit: who is erased meanwhile comes in before, and is taken out,
-    or is seen as erased (WT7). Only staff see others than themselves. Raises `NotFound`.
+    or is seen as erased (WT7). `alone`: it is ours, so that of two trainings which one student
+    joins at once the second sees the first (WP2); everybody takes it after the training (L3).
+    Only staff see others than themselves. Raises `NotFound`.
     """
     which = {"student": student_id, "practice": training.practice_id, "training": training.id}
-    found = session.execute(_the_applicant(), which).one_or_none()
+    asked = _the_applicant_alone() if alone else _the_applicant()
+    found = session.execute(asked, which).one_or_none()
     if found is not None:
         *facts, row = found
         student = Applicant(*facts)
@@ -426,6 +457,11 @@ def _the_applicant() -> Any:
     )
 
 
+@cache
+def _the_applicant_alone() -> Any:
+    return _the_applicant().with_for_update(key_share=True, of=Student)
+
+
 def _require_bookable(stand: Standing, student: Applicant, actor: Actor, terms: bool) -> None:
     if not stand.is_open:
         raise NotOpen
@@ -436,6 +472,25 @@ def _require_bookable(stand: Standing, student: Applicant, actor: Actor, terms: 
         raise ProfileIncomplete
     if not terms:
         raise TermsNotAccepted
+
+
+def _above_limit(
+    session: Session,
+    stand: Standing,
+    limits: Sequence[policies.Limit],
+    student: Applicant,
+    actor: Actor,
+) -> dict[str, Any] | None:
+    """What the history says of a booking above a limit, which only staff make (WP2).
+
+    Raises `LimitReached`.
+    """
+    over = policies.too_many(session, stand, limits, [student.id]).get(student.id)
+    if over is None:
+        return None
+    if not actor.staff:
+        raise policies.LimitReached(over)
+    return {"above_limit": over.facts}
 
 
 def _require_active(student: Applicant) -> None:

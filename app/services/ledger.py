@@ -18,6 +18,7 @@ log = logging.getLogger("app.services.ledger")
 def settle(session: Session, training: Training, *, takes_spot: bool) -> None:
     """Recount who holds a place: the last step of every act that changes it, under the lock.
 
+    With the last place taken a booking limit that was waived holds again (waitlist WB).
     `overbooked_by` falls to what is really over. Only an act that takes no spot may raise it, to
     what it finds: rows written past the services, which is logged. A spot taken beyond it breaks
     the CHECK `oversold`, so nothing of the act remains.
@@ -31,6 +32,7 @@ def settle(session: Session, training: Training, *, takes_spot: bool) -> None:
         )
     set_committed_value(training, "seats_taken", found.seats_taken)
     set_committed_value(training, "overbooked_by", found.overbooked_by)
+    set_committed_value(training, "limit_waived_at", found.limit_waived_at)
 
 
 @composed
@@ -49,8 +51,9 @@ def _recount(takes_spot: bool) -> sa.Update:
         .values(
             seats_taken=taken,
             overbooked_by=sa.case((over <= 0, 0), else_=lower if takes_spot else over),
+            limit_waived_at=sa.case((over + t.seats_kept < 0, t.limit_waived_at)),
         )
-        .returning(t.seats_taken, t.overbooked_by)
+        .returning(t.seats_taken, t.overbooked_by, t.limit_waived_at)
     )
 
 

@@ -279,6 +279,7 @@ TELLS_WHO = frozenset(
         "expired_trainer",
         "derolled_trainer",
         "left_waitlist_trainer",
+        "late_cancellation_trainer",
         "training_cancelled_trainer",
         "training_rescheduled_trainer",
     }

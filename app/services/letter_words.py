@@ -22,6 +22,7 @@ from app.services.letter_facts import (
     as_instant,
     plain,
 )
+from app.services.policies import in_words
 
 # What they say of days is about those that are ahead.
 REMINDERS = (
@@ -85,7 +86,7 @@ def variables(facts: Facts, links: dict[str, str], now: datetime) -> dict[str, A
         "place": facts.place or "",
         "waiting": facts.waiting or "",
         "reason": plain(str(facts.row.payload.get("reason") or facts.note)),
-        "policy_text": plain(str(facts.row.payload.get("policy_text") or "")),
+        "policy_text": plain(_policy_text(facts)),
         "actor_name": facts.actor_name,
         "attendees": [
             {"number": n, "name": student_name(person), "phone": _phone(person)}
@@ -103,6 +104,12 @@ def variables(facts: Facts, links: dict[str, str], now: datetime) -> dict[str, A
         "failures": facts.row.payload.get("failures") or "",
         "next_invited": facts.told is not None and facts.told.filled,
     }
+
+
+def _policy_text(facts: Facts) -> str:
+    """What a policy says, in the first of the reader's languages in which it says something."""
+    said = facts.row.payload.get("policy_text") or ""
+    return in_words(said, facts.languages) if isinstance(said, dict) else str(said)
 
 
 def _missing(checks: Sequence[str]) -> str:

@@ -94,6 +94,14 @@ def derolled(
     _tell(session, "derolled", [place], seq, now, students=to_student)
 
 
+def late_cancellation(
+    session: Session, place: Place, seq: int, now: datetime, policy_text: dict[str, str]
+) -> None:
+    """You cancelled late: what the practice says of that, by language (WP3)."""
+    facts = {"policy_text": policy_text}
+    _tell(session, "late_cancellation", [place], seq, now, facts=facts)
+
+
 def left_waitlist(
     session: Session, place: Place, seq: int, now: datetime, *, to_student: bool = True
 ) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.models.enrolment import TAKING, WAITLIST, TrainingEnroll
 from app.models.queue import standing
 from app.models.training import Training
-from app.services import history, waitlist
+from app.services import history, policies, waitlist
 from app.services.actors import Actor
 from app.services.locks import locked
 from app.services.refusals import Refusal, a_reason
@@ -179,6 +179,29 @@ def _change_kept(
     training.seats_kept += count if event == "kept" else -count
     data: dict[str, Any] = {"count": count, "kept": training.seats_kept}
     history.note_training(session, training, event, actor, now, note=note, data=data)
+
+
+def waive_limit(session: Session, training: Training, actor: Actor, now: datetime) -> bool:
+    """Nobody is kept from a free place by a booking limit, until it is taken (waitlist WB).
+
+    For who holds the lock. Says whether that changes anything; twice is once.
+    """
+    if training.limit_waived_at is not None or not policies.limits_on(session, training):
+        return False
+    training.limit_waived_at = now
+    history.note_training(session, training, "limit-waived", actor, now)
+    return True
+
+
+def restore_limit(
+    session: Session, training_id: int, actor: Actor, now: datetime, reason: str | None
+) -> None:
+    """The booking limit holds again, free place or not. Twice is once. Raises `ReasonNeeded`."""
+    note = a_reason(reason)
+    training = within(actor, locked(session, Training, training_id))
+    if training.limit_waived_at is not None:
+        training.limit_waived_at = None
+        history.note_training(session, training, "limit-restored", actor, now, note=note)
 
 
 def mark_paid(

@@ -6,7 +6,7 @@ Reads only, for many trainings in as many statements as for one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
@@ -33,7 +33,8 @@ from app.models.queue import Standing, clock, obstacle, reachable
 from app.models.rules import Rules, rules_of
 from app.models.training import Location, Training, TrainingEvent, TrainingType
 from app.models.user import User, UserSettings
-from app.services import deadline, waitlist
+from app.services import deadline, policies, waitlist
+from app.services.policies import OverLimit
 
 
 class Day(NamedTuple):
@@ -64,6 +65,7 @@ class Offer:
     answering: int  # people who are invited now
     days: tuple[Day, ...]
     mine: Mine | None
+    limit: OverLimit | None = None  # that keeps the student from joining, where it was asked for
 
     @property
     def training(self) -> Training:
@@ -110,6 +112,7 @@ class State(StrEnum):
     DECLINED = "declined"
     LEFT = "left"
     INACTIVE = "inactive"
+    LIMITED = "limited"
     CLOSED = "closed"
     STARTED = "started"
     CANCELLED = "cancelled"
@@ -132,12 +135,15 @@ def state(offer: Offer, *, active: bool = True) -> State:
         return State.STARTED if stand.started else State.CLOSED
     if status is not None:
         return State.LEFT
-    return _to_newcomers(stand, active)
+    return _to_newcomers(offer, active)
 
 
-def _to_newcomers(stand: Standing, active: bool) -> State:
+def _to_newcomers(offer: Offer, active: bool) -> State:
+    stand = offer.stand
     if not active:
         return State.INACTIVE
+    if offer.limit is not None:
+        return State.LIMITED
     if stand.training.waitlist_paused:
         return State.PAUSED
     return State.PLACES if stand.free else State.FULL
@@ -156,6 +162,14 @@ class Act(StrEnum):
 
 def acts(offer: Offer, *, active: bool = True) -> tuple[Act, ...]:
     """What is open to a student now; what is decided in the end, the lock decides."""
+    can = _acts(offer, active)
+    return tuple(act for act in can if not (act in JOINING and offer.limit is not None))
+
+
+JOINING = (Act.JOIN, Act.JOIN_AGAIN)
+
+
+def _acts(offer: Offer, active: bool) -> tuple[Act, ...]:
     stand, now_is = offer.stand, state(offer, active=active)
     if now_is is State.INVITED:
         return (Act.ACCEPT, Act.DECLINE) if active else (Act.DECLINE,)
@@ -291,6 +305,13 @@ def offers(
         own = mine.get(training.id)
         found[training.id] = Offer(stand, type_name or "", answering, meets, own)
     return found
+
+
+def with_limits(session: Session, student_id: int, offers: dict[int, Offer]) -> dict[int, Offer]:
+    """The same, with the booking limit that keeps a student from each (WP2). One statement."""
+    may_join = [o.stand for o in offers.values() if o.status not in TAKING]
+    over = policies.closed_to(session, student_id, may_join)
+    return {id_: replace(one, limit=over.get(id_)) for id_, one in offers.items()}
 
 
 @cache

@@ -115,7 +115,14 @@ class Unreachable(Refusal):
 # --- joining the line --------------------------------------------------------------------------
 
 
-def re_enable(session: Session, enrolment: TrainingEnroll, actor: Actor, now: datetime) -> bool:
+def re_enable(
+    session: Session,
+    enrolment: TrainingEnroll,
+    actor: Actor,
+    now: datetime,
+    *,
+    data: dict[str, Any] | None = None,
+) -> bool:
     """Back to the tail after declining or running out (WE2 3); False: nothing to do.
 
     Whether the training is open to this student, `enrolments.enrol` has checked.
@@ -127,18 +134,25 @@ def re_enable(session: Session, enrolment: TrainingEnroll, actor: Actor, now: da
     if from_ not in (EXPIRED, DECLINED):
         return False
     require_reachable(session, enrolment.student_id)
-    seq = rejoin(session, enrolment, actor, now)
+    seq = rejoin(session, enrolment, actor, now, data=data)
     letters.waitlisted(session, place_of(enrolment), seq, now)
     refill(session, training, now)
     reread(session, enrolment)  # it may have been invited at once
     return True
 
 
-def rejoin(session: Session, enrolment: TrainingEnroll, actor: Actor, now: datetime) -> int:
+def rejoin(
+    session: Session,
+    enrolment: TrainingEnroll,
+    actor: Actor,
+    now: datetime,
+    *,
+    data: dict[str, Any] | None = None,
+) -> int:
     """The row alone goes back to the tail, under the lock; returns its number in the history."""
     from_, tail = enrolment.status, at_the_tail(session, enrolment.training_id, now)
     move(session, enrolment, from_, WAITLIST, **tail)  # sure to win: read under the lock
-    return history.record(session, enrolment, "re-enabled", from_, WAITLIST, actor, now)
+    return history.record(session, enrolment, "re-enabled", from_, WAITLIST, actor, now, data=data)
 
 
 def at_the_tail(session: Session, training_id: int, now: datetime) -> dict[str, Any]:

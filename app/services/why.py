@@ -82,6 +82,8 @@ EVENTS = {
     "kept-used": _l("a kept place given to someone"),
     "paid": _l("paid"),
     "unpaid": _l("payment taken back"),
+    "limit-waived": _l("booking limit lifted while a place is free"),
+    "limit-restored": _l("booking limit holds again"),
     "exported": _l("list of attendees downloaded"),
 }
 

@@ -16,8 +16,9 @@ from flask_babel import ngettext as _n
 
 from app.extensions import db, utcnow
 from app.models.enrolment import OPEN
+from app.models.policy import PolicyKind
 from app.models.practice import Practice
-from app.services import catalogue, standing
+from app.services import catalogue, policies, standing
 from app.services.catalogue import SORTS, Choices, Entry, Wanted
 from app.services.letter_facts import plain
 from app.services.standing import Act, Offer
@@ -89,6 +90,8 @@ def index() -> str:
     chosen = sorted(catalogue.found(entries, wanted), key=SORTS[sort])
     page = catalogue.page_of(chosen, page_asked(), A_PAGE)
     offers = standing.offers(db.session(), [entry.id for entry in page.items], mine, now)
+    if student:
+        offers = standing.with_limits(db.session(), student.id, offers)
     return render_template(
         "catalogue/index.html",
         page=page,
@@ -250,6 +253,7 @@ def show(training_id: int) -> str:
     offer = _offer_or_404(training_id, utcnow())
     teaching = catalogue.trainers(db.session(), [training_id]).get(training_id, {})
     can = standing.acts(offer, active=states.is_active())
+    rules = policies.texts_for(db.session(), offer.training)
     return render_template(
         "catalogue/show.html",
         offer=offer,
@@ -263,7 +267,9 @@ def show(training_id: int) -> str:
         numbers=states.numbers(offer),
         answer_time=standing.answer_time(db.session(), offer),
         text=[part for part in map(plain, offer.training.description.split("\n\n")) if part],
-        why=states.why_waiting(offer) if Act.LEAVE in can else None,
+        why=states.why_waiting(offer) if Act.LEAVE in can else states.why_limited(offer),
+        cancelling=rules.get(PolicyKind.CANCELLATION_WINDOW, []),
+        limits=rules.get(PolicyKind.BOOKING_LIMIT, []),
     )
 
 

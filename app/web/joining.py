@@ -15,7 +15,8 @@ from wtforms.validators import DataRequired
 from app.extensions import db, unit
 from app.limits import limiter
 from app.models.enrolment import ENROLLED, INVITED, OPEN, TrainingEnroll
-from app.services import enrolments, standing, students, waitlist
+from app.models.policy import PolicyKind
+from app.services import enrolments, policies, standing, students, waitlist
 from app.services.actors import SYSTEM
 from app.services.letter_facts import plain
 from app.services.standing import Act, Offer
@@ -103,12 +104,15 @@ def _told(row: TrainingEnroll, expected: str | None, now: datetime) -> str:
 def _page(form: JoinForm, offer: Offer) -> tuple[str, int]:
     """What will happen, and the tick; refuses where nobody, or not this student, can join.
 
-    Raises `NotOpen`, `StudentInactive`.
+    Raises `NotOpen`, `StudentInactive`, `LimitReached`.
     """
     if not offer.stand.is_open:
         raise enrolments.NotOpen
     if not states.is_active():
         raise enrolments.StudentInactive
+    if offer.limit is not None:
+        raise policies.LimitReached(offer.limit)
+    rules = policies.texts_for(db.session(), offer.training)
     student, who = _student(), whoami.person()
     gets_in = standing.would_get_in(db.session(), offer)
     told = gets_in or standing.can_be_told(db.session(), student.id)
@@ -124,6 +128,7 @@ def _page(form: JoinForm, offer: Offer) -> tuple[str, int]:
         told=told,
         complete=who is not None and who.profile_complete,
         again=offer.mine is not None,
+        cancelling=rules.get(PolicyKind.CANCELLATION_WINDOW, []),
     )
     return page, _status(form)
 

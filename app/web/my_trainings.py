@@ -20,18 +20,20 @@ from flask import (
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext as _n
+from wtforms import BooleanField
 
 from app.delivery import calendar
 from app.delivery.message import mail_domain
 from app.extensions import db, unit, utcnow
 from app.models.enrolment import ENROLLED, OPEN, TrainingEnroll
 from app.models.outbox import Outbox
-from app.services import catalogue, enrolments, letter_facts, standing, waitlist
+from app.services import catalogue, enrolments, letter_facts, policies, standing, waitlist
 from app.services.letter_facts import plain
 from app.services.standing import Act, Offer, State
 from app.services.waitlist import Answer
 from app.web import states, whoami
 from app.web.catalogue import page_asked
+from app.web.forms import Form
 from app.web.frame import see_other, when
 from app.web.joining import join_or_ask
 
@@ -153,7 +155,7 @@ def _page(offer: Offer, no: Any = None) -> tuple[str, int]:
             (states.day_words(day), plain(day.location), plain(day.address)) for day in offer.days
         ],
         since=row.joined_at if waits else None,
-        why=states.why_waiting(offer) if Act.LEAVE in can else None,
+        why=states.why_waiting(offer) if Act.LEAVE in can else states.why_limited(offer),
         calendar=bool(offer.days) and row.status in OPEN,
         training=url_for("catalogue.show", training_id=offer.training.id),
     )
@@ -165,7 +167,8 @@ def _mine_or_404(uuid: UUID, now: datetime) -> Offer:
     if mine is None:
         abort(404)
     id_ = mine.row.training_id
-    offer = standing.offers(db.session(), [id_], {id_: mine}, now)[id_]
+    found = standing.offers(db.session(), [id_], {id_: mine}, now)
+    offer = standing.with_limits(db.session(), mine.row.student_id, found)[id_]
     whoami.enter(offer.training.practice_id)
     return offer
 
@@ -248,8 +251,7 @@ def leave(uuid: UUID) -> Any:
         return _leave(uuid, offer)
     can = _acts(offer)
     if Act.CANCEL in can:
-        words = [_next_in_line(offer), _at_the_end()]
-        return _confirm(offer, _("Cancel your place?"), words, _("Cancel my place"), what="place")
+        return _cancel(offer, LateForm())
     if Act.LEAVE in can:
         words = [_("You give up your place in line."), _at_the_end()]
         return _confirm(
@@ -260,15 +262,45 @@ def leave(uuid: UUID) -> Any:
 
 def _leave(uuid: UUID, offer: Offer) -> Any:
     """Repeating is harmless; whose place has changed meanwhile is told so."""
-    row, now = _row(offer), offer.stand.now
+    row, now, form = _row(offer), offer.stand.now, LateForm()
     what = request.form.get("what") or ("place" if row.status is ENROLLED else "list")
-    verb = enrolments.deroll if what == "place" else enrolments.leave
+
+    def act() -> None:
+        if what == "place":
+            late = bool(form.late.data)
+            enrolments.deroll(db.session(), row, whoami.actor(), now, late=late)
+        else:
+            enrolments.leave(db.session(), row, whoami.actor(), now)
+
     try:
-        unit(db.session, lambda: verb(db.session(), row, whoami.actor(), now))
+        unit(db.session, act)
+    except policies.LateCancellation as no:
+        form.refuse(no, "late")
+        return _cancel(_mine_or_404(uuid, now), form), no.status
     except enrolments.NotIn:
         return _page(_mine_or_404(uuid, now), _("This has changed meanwhile; look at it again."))
     told = _("Your place is cancelled.") if what == "place" else _("You left the waitlist.")
     return see_other("my_trainings.show", told, uuid=uuid)
+
+
+class LateForm(Form):
+    """One tick, asked of whoever gives up a place later than a policy asks for (WP3)."""
+
+    late = BooleanField(_l("I know that I cancel late"))
+
+
+def _cancel(offer: Offer, form: LateForm) -> str:
+    """What giving up the place means; late, what the practice says of that, and the tick."""
+    late = policies.late_now(db.session(), offer.training, offer.stand.now)
+    return _confirm(
+        offer,
+        _("Cancel your place?"),
+        [_next_in_line(offer), _at_the_end()],
+        _("Cancel my place"),
+        what="place",
+        late=late,
+        form=form,
+    )
 
 
 @bp.route(f"{MINE}/re-enable", methods=["GET", "POST"])
@@ -283,7 +315,13 @@ def re_enable(uuid: UUID) -> Any:
 
 
 def _confirm(
-    offer: Offer, question: str, consequences: list[str], words: str, what: str = ""
+    offer: Offer,
+    question: str,
+    consequences: list[str],
+    words: str,
+    what: str = "",
+    late: policies.Late | None = None,
+    form: LateForm | None = None,
 ) -> str:
     return render_template(
         "my_trainings/confirm.html",
@@ -292,6 +330,8 @@ def _confirm(
         consequences=consequences,
         words=words,
         what=what,
+        late=late,
+        form=form,
         here=request.path,
         back=url_for("my_trainings.show", uuid=_row(offer).uuid),
     )

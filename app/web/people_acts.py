@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
 from wtforms import BooleanField, DateTimeLocalField
-from wtforms.validators import InputRequired, Optional, ValidationError
+from wtforms.validators import DataRequired, InputRequired, Optional, ValidationError
 
 from app.models.enrolment import (
     CLOSED,
@@ -44,6 +44,10 @@ class PeopleForm(Form):
     reason = reason_field()
     silent = BooleanField(_l("Silent: do not write to them about it"))
     keep_place = BooleanField(_l("Keep this place back: do not invite the next person"))
+    late = BooleanField(
+        _l("I have seen that this is a late cancellation"),
+        [DataRequired(_l("Tick that you have seen that this is a late cancellation."))],
+    )
 
     def validate_until(self, field: Any) -> None:
         """A year that calendars know."""
@@ -80,9 +84,11 @@ class Act:
     frees: tuple[EnrolmentStatus, ...] = ()  # whose place goes to the next in line
     danger: bool = False
 
-    def form(self) -> PeopleForm:
-        """A form with the fields of this act."""
+    def form(self, *, late: bool = False) -> PeopleForm:
+        """A form with the fields of this act; `late`: somebody's place is given up late (WP3)."""
         form = PeopleForm()
+        if not late:
+            del form.late
         for name in ("until", "reason", "silent", "keep_place"):
             if name not in self.fields:
                 delattr(form, name)

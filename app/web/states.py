@@ -11,6 +11,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext as _n
 from markupsafe import Markup, escape
 
+from app.models.enrolment import TAKING
 from app.models.person import PersonStatus
 from app.services.letter_facts import plain
 from app.services.letter_words import clock_time, date_of, zone_name
@@ -77,6 +78,7 @@ LINES: dict[State, tuple[str, Words | Any]] = {
     State.DECLINED: ("dim", _l("You declined")),
     State.LEFT: ("dim", _l("You are no longer on it")),
     State.INACTIVE: ("dim", _l("Not open to you: your account is not active")),
+    State.LIMITED: ("dim", lambda offer: offer.limit.briefly if offer.limit else ""),
     State.CLOSED: ("dim", _l("Not open to you: booking is closed")),
     State.STARTED: ("dim", _l("Not open to you: it has started")),
     State.CANCELLED: ("bad", _l("Cancelled")),
@@ -107,6 +109,12 @@ def why_waiting(offer: Offer) -> str:
             offer.answering,
         )
     )
+
+
+def why_limited(offer: Offer) -> str | None:
+    """Which booking limit keeps a student from joining, and from when on one more fits (PS1)."""
+    may_join = offer.status not in TAKING
+    return offer.limit.why if offer.limit is not None and may_join else None
 
 
 PASSED_OVER = {

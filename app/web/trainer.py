@@ -20,7 +20,7 @@ from wtforms.validators import Length
 from app.extensions import db, unit, utcnow
 from app.models.queue import Standing, standing
 from app.models.training import Training
-from app.services import courses, csv_out, overrides, roster, why
+from app.services import courses, csv_out, overrides, policies, roster, why
 from app.services.actors import Actor
 from app.services.courses import Course
 from app.services.letter_words import zone_of
@@ -154,6 +154,7 @@ def show(training_id: int) -> str:
             (one, [(e, said(e, now, zone)) for e in entries if e.section is one]) for one in Section
         ],
         nobody=why.why_nobody(stand, zone),
+        limit_waived=policies.waived(stand),
         page=Page(number, pages_of(total), total),
         shown=shown,
         search=search,

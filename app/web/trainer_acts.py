@@ -15,12 +15,14 @@ from flask import Blueprint, abort, render_template, request
 from flask_babel import gettext as _
 
 from app.extensions import db, utcnow
-from app.models.enrolment import EnrolmentStatus
+from app.models.enrolment import ENROLLED, EnrolmentStatus
 from app.models.queue import Standing
-from app.services import roster
+from app.models.training import Training
+from app.services import policies, roster
 from app.services.actors import Actor
 from app.services.deadline_changes import NotLater
 from app.services.overrides import NotAhead
+from app.services.policies import OverLimit
 from app.services.refusals import NotFound, ReasonNeeded, Refusal
 from app.services.roster import Entry
 from app.web import whoami
@@ -74,28 +76,56 @@ def people(training_id: int) -> Any:
     name = request.values.get("act", "")
     act = ACTS.get(name) or abort(404)
     actor, now = whoami.staff_actor(), utcnow()
-    training, _stand = staff_training(actor, training_id, now)
+    training, stand = staff_training(actor, training_id, now)
     zone, seen = zone_for(training), _picked()
     chosen = roster.picked(db.session(), training_id, list(seen), now)
     if not seen:
         return see_other("trainer.show", _("Tick the people first."), training_id=training_id)
     if len(chosen) < len(seen):
         raise NotFound(what="enrolment", id=training_id)
-    form = act.form()
+    late = _late(name, training, chosen, now)
+    form = act.form(late=late is not None)
     status = 400 if request.method == "POST" and not form.validate() else 200
+    above = _above_limit(name, stand, chosen)
     if request.method == "POST" and status == 200:
         asked = _asked(form, zone)
         results = [(one, _do(act, one, seen, asked, actor, now)) for one in chosen]
         if len(results) > 1:
-            return _report(act, results, training_id, actor, now)
+            return _report(act, results, above, training_id, actor, now)
         ((one, no),) = results
         if no is None:
             notice = _("%(name)s: %(done)s.", name=_called(one), done=act.done)
+            notice += _warned(above, one)
             notice += then_invited(training_id, now)
             return see_other("trainer.show", notice, training_id=training_id)
         status = no.status
         _put(form, no)
-    return _page(name, act, form, list(seen), training_id, actor, now), status
+    warned = {"late": late, "above": above}
+    return _page(name, act, form, list(seen), training_id, actor, now, warned), status
+
+
+def _late(
+    name: str, training: Training, chosen: list[Entry], now: datetime
+) -> policies.Late | None:
+    """The policy that taking these people off would break, if one of them has a place (WP3)."""
+    if name != "remove" or not any(one.status is ENROLLED for one in chosen):
+        return None
+    return policies.late_now(db.session(), training, now)
+
+
+def _above_limit(name: str, stand: Standing, chosen: list[Entry]) -> dict[int, OverLimit]:
+    """Whom bringing back takes above a booking limit, which is only said (WP2)."""
+    if name != "back":
+        return {}
+    limits = policies.limits_on(db.session(), stand.training)
+    return policies.too_many(
+        db.session(), stand, limits, [one.enrolment.student_id for one in chosen]
+    )
+
+
+def _warned(above: dict[int, OverLimit], one: Entry) -> str:
+    over = above.get(one.enrolment.student_id)
+    return f" {over.to_staff}" if over else ""
 
 
 def _picked() -> dict[str, tuple[int, EnrolmentStatus] | None]:
@@ -166,6 +196,7 @@ def _called(entry: Entry) -> str:
 def _report(
     act: Act,
     results: list[tuple[Entry, Refusal | None]],
+    above: dict[int, OverLimit],
     training_id: int,
     actor: Actor,
     now: datetime,
@@ -175,7 +206,7 @@ def _report(
     page = render_template(
         "trainer/report.html",
         act=act,
-        results=[(_called(one), no) for one, no in results],
+        results=[(_called(one), no, _warned(above, one)) for one, no in results],
         done=sum(no is None for _one, no in results),
         then=then_invited(training_id, now),
         **in_template(training, now),
@@ -197,6 +228,7 @@ def _page(
     training_id: int,
     actor: Actor,
     now: datetime,
+    warned: dict[str, Any],
 ) -> str:
     training, stand = staff_training(actor, training_id, now)
     zone = zone_for(training)
@@ -220,5 +252,6 @@ def _page(
         next_names=roster.would_be_invited(db.session(), stand, free) if free else [],
         full=name == "invite" and not any(_has_room(stand, one) for one in chosen),
         called=_called,
+        **warned,
         **in_template(training, now),
     )

@@ -16,9 +16,11 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, NumberRange, Optional
 
 from app.extensions import db, utcnow
+from app.models.queue import Standing
 from app.models.training import MOST_PARTICIPANTS, Training
-from app.services import enrolments, overrides, roster, trainings
+from app.services import enrolments, overrides, policies, roster, trainings
 from app.services.actors import Actor
+from app.services.policies import OverLimit
 from app.services.refusals import ReasonNeeded
 from app.services.trainings import BelowTaken, BelowTakenChoice
 from app.web import whoami
@@ -80,6 +82,10 @@ def _resume(session: Session, id_: int, form: Any, by: Actor, now: datetime) -> 
     overrides.resume_list(session, id_, by, now, form.reason.data)
 
 
+def _limit(session: Session, id_: int, form: Any, by: Actor, now: datetime) -> None:
+    overrides.restore_limit(session, id_, by, now, form.reason.data)
+
+
 def _keep(session: Session, id_: int, form: Any, by: Actor, now: datetime) -> None:
     overrides.keep_spots(session, id_, form.count.data, by, now, form.reason.data)
 
@@ -122,6 +128,15 @@ LIST_ACTS = {
         _release,
         CountForm,
         "seats_kept",
+    ),
+    "limit": ListAct(
+        _l("Apply the booking limit again"),
+        _l(
+            "The free place was announced to everybody, also to students who have reached the"
+            " booking limit. From now on the limit holds for them again. Nobody is written to."
+        ),
+        _l("The booking limit holds again."),
+        _limit,
     ),
 }
 
@@ -254,21 +269,31 @@ def add(training_id: int) -> Any:
             form.refuse(_("Choose a person."))
         else:
             id_ = int(student)
+            above = _above_limit(stand, [id_])
             no = tried(lambda: enrolments.enrol(session, training_id, id_, actor, now))
             if no is None:
-                return see_other("trainer.show", _added(training, id_), training_id=training_id)
+                notice = _added(training, id_) + "".join(f" {o.to_staff}" for o in above.values())
+                return see_other("trainer.show", notice, training_id=training_id)
             status = no.status
             form.refuse(no)
             training, stand = staff_training(actor, training_id, now)
+    found = roster.candidates(session, training, search) if search else None
     page = render_template(
         "trainer/add.html",
         form=form,
         stand=stand,
         search=search,
-        found=roster.candidates(session, training, search) if search else None,
+        found=found,
+        above=_above_limit(stand, [one.student_id for one in found or ()]),
         **in_template(training, now),
     )
     return page, status
+
+
+def _above_limit(stand: Standing, student_ids: list[int]) -> dict[int, OverLimit]:
+    """Whom joining takes above a booking limit, which is only said (WP2)."""
+    limits = policies.limits_on(db.session(), stand.training)
+    return policies.too_many(db.session(), stand, limits, student_ids) if student_ids else {}
 
 
 def _added(training: Training, student_id: int) -> str:

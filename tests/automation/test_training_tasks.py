@@ -35,8 +35,10 @@ from app.models import (
 from app.models.user import TrainerLetters
 from app.services import overrides, students, trainings
 from app.services.plan import Occurrence
+from app.services.policies import LimitReached
 from tests.automation.tasks import Engine
 from tests.cast import DAY, HOUR, NOON, REASON, SECOND, START, Cast
+from tests.rules import kind_of_training, limit, of_type
 from tests.statements import count_statements
 
 BEFORE, AFTER = BeforeAfterEnum.before, BeforeAfterEnum.after
@@ -126,6 +128,39 @@ def test_a_place_that_others_wait_for_is_not_announced(cast: Cast) -> None:
     why = why_skipped(cast, StudentOpenSpotReminder, by)
     assert why == "the free places are for who waits"
     assert letters(cast, "open_spot") == []
+
+
+@pytest.mark.parametrize(
+    ("config", "waived"), [({}, True), ({"waive_booking_limit": True}, True),
+                           ({"waive_booking_limit": False}, False)],
+)  # fmt: skip
+def test_an_announced_place_is_beyond_booking_limits_unless_the_schedule_says_so(
+    cast: Cast, config: dict[str, Any], waived: bool
+) -> None:
+    type_ = kind_of_training(cast)
+    limit(cast, type_, max=1)
+    of_type(cast, cast.pottery, type_)
+    cast.enrol("Ada", training=of_type(cast, cast.training("Weaving"), type_))
+    by = schedule(cast, StudentOpenSpotReminder, task_config=config)
+    run(cast, StudentOpenSpotReminder, by)
+    assert (cast.pottery.limit_waived_at == NOON) is waived
+    assert cast.history() == (["limit-waived"] if waived else [])
+    if waived:
+        assert cast.last_event("limit-waived").actor == f"schedule:{by.id}"
+        assert cast.enrol("Ada").status == "enrolled"
+    else:
+        with pytest.raises(LimitReached):
+            cast.enrol("Ada")
+    assert cast.pottery.apply_policies  # WX15
+
+
+def test_a_place_announced_to_nobody_waives_no_limit(cast: Cast) -> None:
+    type_ = kind_of_training(cast)
+    limit(cast, type_)
+    of_type(cast, cast.pottery, type_)
+    by = schedule(cast, StudentOpenSpotReminder)
+    assert why_skipped(cast, StudentOpenSpotReminder, by) == "nobody to write to"
+    assert cast.pottery.limit_waived_at is None
 
 
 def test_announcing_takes_as_many_statements_for_any_number(cast: Cast) -> None:

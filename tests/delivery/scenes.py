@@ -8,12 +8,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.models import Location, Outbox, TrainingEnroll
-from app.services import deadline_changes, letters, trainings, waitlist
+from app.services import deadline_changes, enrolments, letters, trainings, waitlist
+from app.services.actors import LINK
 from app.services.occurrence import Occurrence
 from app.services.trainings import Meeting
 from app.services.transitions import place_of
 from config import Settings
 from tests.cast import DAY, DEADLINE, HOUR, NOON, REASON, START, Cast
+from tests.rules import kind_of_training, of_type, window
 
 SETTINGS = Settings(
     _env_file=None,
@@ -75,6 +77,13 @@ def _announced(cast: Cast) -> None:
     assert letters.open_spot(cast.session, cast.schedule.id, coming, NOON) == 1
 
 
+def _cancelled_late(cast: Cast) -> None:
+    ben, type_ = cast.in_status("enrolled"), kind_of_training(cast)
+    of_type(cast, cast.pottery, type_)
+    window(cast, type_, hours=8784, text_nl="Meld je een dag eerder af.")
+    enrolments.deroll(cast.session, ben, LINK, NOON, late=True)
+
+
 # Who does what so that this letter is promised, to its student and, if there is one, the trainer.
 ACTS: dict[str, Callable[[Cast], Any]] = {
     "enrolled": lambda cast: cast.in_status("enrolled"),
@@ -86,6 +95,7 @@ ACTS: dict[str, Callable[[Cast], Any]] = {
     "invitation_withdrawn": _withdrawn,
     "deadline_changed": _more_time,
     "derolled": lambda cast: cast.leave(cast.in_status("enrolled")),
+    "late_cancellation": _cancelled_late,
     "left_waitlist": lambda cast: cast.in_status("derolled"),
     "training_rescheduled": _rescheduled,
     "training_cancelled": _cancelled,

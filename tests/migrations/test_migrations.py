@@ -25,12 +25,14 @@ from app.models import (
     ChannelState,
     EnrolmentHistory,
     Outbox,
+    Policy,
     Practice,
     Training,
     TrainingEnroll,
     Webhook,
 )
 from app.models.automation_class import workflow_id_of
+from app.services import policies
 from tests import databases
 from tests.cast import NOON, Cast
 
@@ -161,6 +163,28 @@ def test_going_back_to_before_webhooks_keeps_letters_and_ends_events(filled: Fla
     with filled.app_context():
         assert db.session.scalar(sa.select(sa.func.count()).select_from(Outbox)) == letters
         assert db.session.scalars(sa.select(ChannelState.channel)).all() == []
+
+
+def test_practices_of_the_release_before_get_the_policies_that_are_shipped(filled: Flask) -> None:
+    """They name no type, so nobody is held to anything new."""
+    with filled.app_context():
+        db.session.remove()
+    downgrade(filled, "0007")
+    with filled.app_context():
+        assert "policy" not in inspect(filled).get_table_names()
+        columns = [column["name"] for column in inspect(filled).get_columns("training")]
+        assert "limit_waived_at" not in columns
+        db.engine.dispose()
+    upgrade(filled)
+    with filled.app_context():
+        rows = db.session.scalars(sa.select(Policy).order_by(Policy.id)).all()
+        shipped = [(one["name"], one["kind"], one["parameters"]) for one in policies.SHIPPED]
+        assert [(row.name, row.kind, dict(row.parameters)) for row in rows] == shipped
+        for row, one in zip(rows, policies.SHIPPED, strict=True):
+            assert (row.text_en, row.text_nl) == (one["text_en"], one["text_nl"])
+            assert (row.active, row.version, row.training_types) == (True, 1, [])
+        waived = set(db.session.scalars(sa.select(Training.limit_waived_at)))
+        assert waived == {None}
 
 
 def test_each_revision_goes_up_and_down_by_itself(empty_url: str) -> None:

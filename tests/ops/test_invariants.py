@@ -24,8 +24,9 @@ from app.services import (
     trainings,
     waitlist,
 )
-from app.services.actors import CONSOLE
+from app.services.actors import CONSOLE, LINK
 from tests.cast import DAY, DEADLINE, HOUR, MINUTE, NOON, REASON, SECOND, START, Cast
+from tests.rules import kind_of_training, of_type, window
 
 
 def broken(cast: Cast, now: datetime = NOON) -> set[str]:
@@ -394,6 +395,29 @@ def test_it_finds(cast: Cast, harm: Callable[[Cast], None]) -> None:
     assert broken(cast) == set()
     harm(cast)
     assert PLANTED[harm] in broken(cast)
+
+
+def cancelled_late(cast: Cast) -> None:
+    """Ada gives her place up, later than a policy asks for."""
+    type_, ada = kind_of_training(cast), cast.enrol("Ada")
+    of_type(cast, cast.pottery, type_)
+    window(cast, type_, hours=8784)
+    enrolments.deroll(cast.session, ada, LINK, NOON, late=True)
+
+
+def test_the_letters_of_a_late_cancellation_are_sound_and_missed_or_made_up_ones_are_found(
+    cast: Cast,
+) -> None:
+    cancelled_late(cast)
+    assert broken(cast) == set()
+    plant(cast, "UPDATE enrolment_history SET data = NULL WHERE event = 'derolled'")
+    assert broken(cast) == {"I6"}
+
+
+def test_a_late_cancellation_that_nobody_was_told_is_found(cast: Cast) -> None:
+    cancelled_late(cast)
+    plant(cast, "DELETE FROM outbox WHERE kind = 'late_cancellation'")
+    assert broken(cast) == {"I4"}
 
 
 def test_an_oversell_that_has_passed_is_found_in_the_history(cast: Cast) -> None:

@@ -7,13 +7,14 @@ from pydantic import BaseModel, ConfigDict
 from app.automation.automation_base import Skip, register_automation
 from app.automation.automation_tasks.training_task import LockingTask, ReminderTask
 from app.models.training import Training
-from app.services import letters, waitlist
+from app.services import letters, overrides, waitlist
+from app.services.actors import schedule as by_schedule
 from app.services.locks import locked
 from app.services.plan import Anchor
 
 
 class OpenSpotConfig(BaseModel):
-    """What a schedule may say. No limit of bookings is built in, so there is none to waive yet."""
+    """What a schedule may say: whether the place announced is beyond booking limits (WP2)."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -22,7 +23,10 @@ class OpenSpotConfig(BaseModel):
 
 @register_automation(description="Announce open spots.")
 class StudentOpenSpotReminder(LockingTask, ReminderTask):
-    """A letter to each student of the practice who could take what the line left over."""
+    """A letter to each student of the practice who could take what the line left over.
+
+    No booking limit keeps anyone from it while the place is free, unless the schedule says so.
+    """
 
     anchor = Anchor.FIRST_START
     config_model = OpenSpotConfig
@@ -40,4 +44,6 @@ class StudentOpenSpotReminder(LockingTask, ReminderTask):
         told = letters.open_spot(self.session, schedule.id, occurrence, self.now)
         if not told:
             raise Skip("nobody to write to")
+        if OpenSpotConfig.model_validate(schedule.task_config or {}).waive_booking_limit:
+            overrides.waive_limit(self.session, training, by_schedule(schedule.id), self.now)
         return {"invited": len(left.invited), "letters": told}

@@ -28,9 +28,10 @@ from app.models import (
     UserSettings,
 )
 from app.models.automation import ScheduleType
+from app.models.policy import PolicyKind
 from app.models.user import TrainerLetters
 from app.ops.demo_data import courses, people
-from app.services import accounts
+from app.services import accounts, policies
 from app.services.actors import Actor, staff
 from app.services.schedule_models import BirthdayBotConfig, BotConfig, VisitorBotConfig
 
@@ -86,6 +87,7 @@ class Scene:
         users = _accounts(session, practice, chance, password)
         session.flush()  # the administrator acts by id
         kinds = _types(session, practice)
+        _policies(session, practice, kinds)
         _schedules(session, practice, kinds, now)
         return cls(
             practice=practice,
@@ -124,6 +126,13 @@ def _types(session: Session, practice: Practice) -> dict[str, TrainingType]:
     }
     session.add_all(kinds.values())
     return kinds
+
+
+def _policies(session: Session, practice: Practice, kinds: dict[str, TrainingType]) -> None:
+    """What is shipped. The hours hold for all types; for which a limit does, visitors may try."""
+    for policy in policies.ship(session, practice.id):
+        if policy.kind is PolicyKind.CANCELLATION_WINDOW:
+            policy.training_types = list(kinds.values())
 
 
 def _schedules(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -166,7 +167,7 @@ class Story:
         return lambda s, at: enrolments.force(s, id_, one, admin, at, "Promised at the open day.")
 
     def _leave(self, training: Training, who: str) -> Doing:
-        return self._with_row(training, who, enrolments.deroll)
+        return self._with_row(training, who, partial(enrolments.deroll, late=True))
 
     def _accept(self, training: Training, who: str) -> Doing:
         return self._with_row(training, who, waitlist.accept)
@@ -205,4 +206,4 @@ def _someone_leaves(session: Session, training_name: str, at: datetime) -> None:
         .limit(1)
     )
     row, user_id = session.execute(last).one()
-    enrolments.deroll(session, row, student(user_id), at)
+    enrolments.deroll(session, row, student(user_id), at, late=True)

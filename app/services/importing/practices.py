@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.models.engine import is_busy
 from app.models.practice import Practice
 from app.models.rules import rules_of
+from app.services import policies
 from app.services.locks import locked
 from app.services.refusals import NotFound, Refusal
 
@@ -93,7 +94,8 @@ def create_practice(session: Session, shortname: str, name: str, timezone: str) 
         people_mail_weekly_cap=rules.people_mail_weekly_cap,
     )
     session.add(practice)
-    session.flush()  # it is locked by its id
+    session.flush()  # it is locked by its id, and named by its policies
+    policies.ship(session, practice.id)
     return practice
 
 
