@@ -46,25 +46,35 @@ class Cast:
 
     def __init__(self, session: Session, places: int = 1) -> None:
         self.session = session
-        self.practice = self.add(Practice(name="Clay & Co", shortname="clay"))
-        self.tess = self.trainer("Tess")
-        self.max = staff(self.user("Max").id, [self.practice.id])
-        self.pottery = self.training("Pottery", places)
-        self.schedule = self.waitlist_schedule("waitlist_invitation_expiry", 48 * HOUR)
+        # Few flushes: half of all tests begin with this.
+        self.practice = Practice(name="Clay & Co", shortname="clay")
+        tess, boss = self._a_user("Tess"), self._a_user("Max")
+        self._add_all(self.practice, tess, boss)
+        self.max = staff(boss.id, [self.practice.id])
+        self.tess = self.add(Trainer(user_id=tess.id, practice_id=self.practice.id))
+        self.pottery = self._a_training("Pottery", places)
+        self.schedule = self._a_waitlist_schedule("waitlist_invitation_expiry", 48 * HOUR)
+        self._add_all(self.pottery, self.schedule)
         self.students: dict[str, Student] = {}
 
     # --- making ---
 
     def add(self, row: Any) -> Any:
-        self.session.add(row)
-        self.session.flush()
+        self._add_all(row)
         return row
 
+    def _add_all(self, *rows: Any) -> None:
+        self.session.add_all(rows)
+        self.session.flush()
+
     def user(self, name: str) -> User:
+        return self.add(self._a_user(name))
+
+    def _a_user(self, name: str) -> User:
         email = f"{name.lower()}-{new_uuid()[:8]}@example.org"
         user = User(email=email, first_name=name, last_name="Example", active=True)
         user.fs_uniquifier = new_uuid()
-        return self.add(user)
+        return user
 
     def administrator(self, name: str) -> User:
         """An administrator of the practice."""
@@ -86,30 +96,37 @@ class Cast:
 
     def training(self, name: str, places: int = 1, start: datetime | None = START) -> Training:
         """An open training with Tess, one event of three hours, or none at all."""
+        return self.add(self._a_training(name, places, start))
+
+    def _a_training(self, name: str, places: int, start: datetime | None = START) -> Training:
         training = Training(
             practice_id=self.practice.id, name=name, max_participants=places, active=True
         )
         training.trainers.append(TrainingTrainer(trainer_id=self.tess.id))
         if start is not None:
             training.events.append(TrainingEvent(start_time=start, end_time=start + 3 * HOUR))
-        return self.add(training)
+        return training
 
     def task(self, class_name: str) -> AutomationClasses:
+        return self.add(self._a_task(class_name))
+
+    def _a_task(self, class_name: str) -> AutomationClasses:
         found = self.session.scalars(
             sa.select(AutomationClasses).where(AutomationClasses.class_name == class_name)
         ).one_or_none()
-        return found or self.add(AutomationClasses(class_name=class_name))
+        return found or AutomationClasses(class_name=class_name)
 
     def waitlist_schedule(self, name: str, answer: timedelta, **more: Any) -> AutomationSchedule:
-        return self.add(
-            AutomationSchedule(
-                name=name,
-                automation_class=self.task("AutomaticWaitList"),
-                beforeafter=BeforeAfterEnum.after,
-                events=EventsEnum.invited,
-                interval=answer,
-                **more,
-            )
+        return self.add(self._a_waitlist_schedule(name, answer, **more))
+
+    def _a_waitlist_schedule(self, name: str, answer: timedelta, **more: Any) -> AutomationSchedule:
+        return AutomationSchedule(
+            name=name,
+            automation_class=self._a_task("AutomaticWaitList"),
+            beforeafter=BeforeAfterEnum.after,
+            events=EventsEnum.invited,
+            interval=answer,
+            **more,
         )
 
     # --- what people do ---

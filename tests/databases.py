@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,8 @@ import sqlalchemy as sa
 from flask import Flask
 
 from app import create_app
+from app.extensions import db
+from app.limits import limiter
 from config import Settings
 from tests.pool import Pool
 
@@ -33,7 +36,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     app = app_on(url)
     with app.app_context():
         flask_migrate.upgrade(revision=revision)
-        _dispose(app)
+    dispose(app)
 
 
 class GivenSettings(Settings):
@@ -57,6 +60,42 @@ def app_on(url: str, role: str = "tests", **settings: object) -> Flask:
 def web_app_on(url: str, **settings: object) -> Flask:
     """The application with all its pages."""
     return app_on(url, "web", **settings)
+
+
+@contextmanager
+def shared_web_apps(**settings: object) -> Iterator[dict[str, Flask]]:
+    """One with all its pages per kind, for tests that `empty` it one after the other."""
+    limiter.enabled = True  # else it does not join these applications
+    with ExitStack() as stack:
+        apps = {}
+        for kind in KINDS:
+            url = stack.enter_context(a_database(kind))
+            apps[kind] = app = web_app_on(url, **settings)
+            app.testing = True  # a fault of ours is seen, not answered with a page
+            stack.callback(dispose, app)
+        yield apps
+
+
+def dispose(app: Flask) -> None:
+    """End its connections."""
+    with app.app_context():
+        db.engine.dispose()
+
+
+def empty(app: Flask, *more: str) -> None:
+    """Remove every row of its database, and those of `more` tables before."""
+    statements = [f"DELETE FROM {table}" for table in (*more, *_tables())]
+    with app.app_context(), db.engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            statements = ["; ".join(statements)]  # all in one go
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+@cache
+def _tables() -> list[str]:
+    """Those that refer to others first."""
+    return [table.name for table in reversed(db.metadata.sorted_tables)]
 
 
 @contextmanager
@@ -116,10 +155,6 @@ def close_pools() -> None:
 
 
 _pools: dict[tuple[int, str], Pool] = {}
-
-
-def _dispose(app: Flask) -> None:
-    app.extensions["sqlalchemy"].engine.dispose()
 
 
 def _postgresql_url(name: str) -> str:

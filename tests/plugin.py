@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return  # the controller has done it for its workers
     require(os.environ.get("NEXTSEAT_REQUIRE", ""))
-    folder = Path(tempfile.mkdtemp(prefix="nextseat-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="nextseat-tests-", dir=postgres.quick_folder()))
     os.environ[FOLDER] = str(folder)
     config.stash[_folder] = folder
     if url := os.environ.get("TEST_DATABASE_URL"):

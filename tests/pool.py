@@ -34,31 +34,35 @@ SELECT setval(seqrelid::regclass, seqstart, false) FROM pg_sequence
 WHERE pg_sequence_last_value(seqrelid) IS NOT NULL
 """
 # What an ANALYZE of one test says of tables would make the plans of the next.
-STATISTICS = "SELECT count(*) FROM pg_stats WHERE schemaname = 'public'"
-# `xmin` is the transaction that wrote a row of the catalogue: whatever changes a schema changes it,
-# and copies of one template agree. Emptying changes some of `pg_class`, which is why that is told.
 FIRST_OF_OURS = 16384
+STATISTICS = f"SELECT count(*) FROM pg_statistic WHERE starelid >= {FIRST_OF_OURS}"
+# `xmin` is the transaction that wrote a row of the catalogue: whatever changes a schema changes it,
+# and copies of one template agree. How many rows and the sum of these tell a change as surely as
+# their text would, in a fifth of the time. Emptying changes some of `pg_class`, so that is told.
 CATALOGUE = f"""
-SELECT md5(string_agg(line, ' ' ORDER BY line)) FROM (
-  SELECT concat_ws(',', 'class', oid, relname, relnamespace, relkind, relpersistence, relnatts,
-    relchecks, relhasrules, relhastriggers, relrowsecurity, reloptions, relacl, relowner) AS line
-    FROM pg_class WHERE oid >= {FIRST_OF_OURS}
-  UNION ALL SELECT concat_ws(',', 'index', indexrelid, indisvalid, indisready)
-    FROM pg_index WHERE indexrelid >= {FIRST_OF_OURS}
-  UNION ALL SELECT concat_ws(',', 'column', attrelid, attnum, xmin)
-    FROM pg_attribute WHERE attrelid >= {FIRST_OF_OURS}
-  UNION ALL SELECT concat_ws(',', 'sequence', s.*) FROM pg_sequence s
-  UNION ALL SELECT concat_ws(',', 'setting', s.*) FROM pg_db_role_setting s
-    JOIN pg_database d ON d.oid = s.setdatabase AND d.datname = current_database()
-  {"".join(
-      f"UNION ALL SELECT concat_ws(',', '{table}', oid, xmin) FROM {table}"
-      f" WHERE oid >= {FIRST_OF_OURS} "
-      for table in (
-          "pg_attrdef", "pg_constraint", "pg_extension", "pg_namespace", "pg_policy", "pg_proc",
-          "pg_rewrite", "pg_trigger", "pg_type",
-      )
-  )}
-) AS lines
+SELECT 'class', count(*), sum(hashtextextended(concat_ws(',', oid, relname, relnamespace, relkind,
+    relpersistence, relnatts, relchecks, relhasrules, relhastriggers, relrowsecurity, reloptions,
+    relacl, relowner), 0))
+  FROM pg_class WHERE oid >= {FIRST_OF_OURS}
+UNION ALL SELECT 'index', count(*), sum((2 * indisvalid::int + indisready::int) * indexrelid::int8)
+  FROM pg_index WHERE indexrelid >= {FIRST_OF_OURS}
+UNION ALL SELECT 'sequence', count(*), sum(hashtextextended(concat_ws(',', s.*), 0))
+  FROM pg_sequence s
+UNION ALL SELECT 'setting', count(*), sum(hashtextextended(concat_ws(',', s.*), 0))
+  FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+  WHERE d.datname = current_database()
+{"".join(
+    f"UNION ALL SELECT '{table}', count(*), sum(xmin::text::int8) FROM {table}"
+    f" WHERE {key} >= {FIRST_OF_OURS} "
+    for table, key in (
+        ("pg_attribute", "attrelid"), *(
+            (name, "oid") for name in (
+                "pg_attrdef", "pg_constraint", "pg_extension", "pg_namespace", "pg_policy",
+                "pg_proc", "pg_rewrite", "pg_trigger", "pg_type",
+            )
+        ),
+    )
+)}
 """  # fmt: skip
 
 

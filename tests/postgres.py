@@ -12,7 +12,11 @@ from pathlib import Path
 
 OPTIONS = "-c listen_addresses= -c max_connections=200 -c shared_buffers=128MB"
 # Quick, for tests; nobody cleans up behind them, so that plans and times are theirs alone.
-FORGETFUL = " -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off"
+FORGETFUL = (
+    " -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off -c jit=off"
+)
+MEMORY = Path("/dev/shm")  # files in memory, where Linux has it
+ROOM = 4 * 1024**3  # bytes; a run writes less than half of it
 
 
 class NoPostgresql(Exception):
@@ -27,7 +31,8 @@ class Server:
         options = OPTIONS if durable else OPTIONS + FORGETFUL
         self.binaries = find_binaries()
         self.user = _unprivileged() if os.geteuid() == 0 else None
-        self.folder = Path(tempfile.mkdtemp(prefix="ns-", dir="/tmp"))  # socket paths are short
+        where = "/tmp" if durable else quick_folder()  # both short, as paths of sockets must be
+        self.folder = Path(tempfile.mkdtemp(prefix="ns-", dir=where))
         if self.user:
             os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
         self._run("initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8",
@@ -61,6 +66,15 @@ class Server:
         )
         if done.returncode:
             raise NoPostgresql(f"{program} failed: {done.stderr.strip()}")
+
+
+def quick_folder() -> str:
+    """Where files of a test run lie, which nobody needs after a crash: in memory if there is room.
+
+    On a disk SQLite waits for it with each commit.
+    """
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    return str(MEMORY) if roomy and os.access(MEMORY, os.W_OK) else "/tmp"
 
 
 def find_binaries() -> Path:

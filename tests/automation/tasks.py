@@ -251,16 +251,10 @@ def apps() -> Iterator[Callable[[str], Flask]]:
         @functools.cache
         def app_on(kind: str) -> Flask:
             app = databases.app_on(stack.enter_context(databases.a_database(kind)))
-            return stack.enter_context(disposed(app))
+            stack.callback(databases.dispose, app)
+            return app
 
         yield app_on
-
-
-@contextmanager
-def disposed(app: Flask) -> Iterator[Flask]:
-    yield app
-    with app.app_context():
-        db.engine.dispose()
 
 
 @pytest.fixture
@@ -270,5 +264,4 @@ def engine(kind: str, apps: Callable[[str], Flask]) -> Iterator[Engine]:
         engine = Engine(apps(kind))
         engine.schedule()
         yield engine
-    for table in (EFFECTS, *reversed(db.metadata.sorted_tables)):
-        engine.sql(sa.delete(table))
+    databases.empty(engine.app, EFFECTS.name)

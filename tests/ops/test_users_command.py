@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from app.models import Outbox, Student, User
 from tests import databases
@@ -16,13 +18,21 @@ EVA = "eva@example.org"
 SECRETS = {"secret_key": "s" * 40, "security_password_salt": "p" * 40}
 
 
+@pytest.fixture(scope="module")
+def apps() -> Iterator[dict[str, Flask]]:
+    """Where people choose the passwords that commands give them links for."""
+    with databases.shared_web_apps(public_base_url="https://t.example.org", **SECRETS) as apps:
+        yield apps
+
+
 @pytest.fixture
-def shell(url: str) -> Any:
+def shell(kind: str, apps: dict[str, Flask]) -> Iterator[Shell]:
     """The cast's practice; Max has no account of the office yet."""
-    shell = Shell(databases.web_app_on(url, public_base_url="https://t.example.org", **SECRETS))
+    shell = Shell(apps[kind])
     with shell.cast():
         pass
-    return shell
+    yield shell
+    databases.empty(shell.app)
 
 
 def one(shell: Shell, email: str = EVA) -> dict[str, Any]:

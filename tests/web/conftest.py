@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 
 import pytest
-import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.orm import Session
 
 from app.extensions import db
-from app.limits import limiter
 from tests import databases
 from tests.cast import Cast
 from tests.web.browsing import Client, client_of
@@ -20,21 +17,10 @@ from tests.web.browsing import Client, client_of
 @pytest.fixture(scope="session")
 def shared_web_apps() -> Iterator[dict[str, Flask]]:
     """One application per kind on a database that these tests share, one after the other."""
-    limiter.enabled = True  # else it does not join these applications
-    with contextlib.ExitStack() as stack:
-        apps = {}
-        for kind in databases.KINDS:
-            url = stack.enter_context(databases.a_database(kind))
-            apps[kind] = app = databases.web_app_on(url, public_base_url="https://localhost")
-            app.testing = True  # a fault of ours is seen, not answered with a page
+    with databases.shared_web_apps(public_base_url="https://localhost") as apps:
+        for app in apps.values():
             app.config["PREFERRED_URL_SCHEME"] = "https"
-            stack.callback(_dispose, app)
         yield apps
-
-
-def _dispose(app: Flask) -> None:
-    with app.app_context():
-        db.engine.dispose()
 
 
 @pytest.fixture
@@ -44,9 +30,7 @@ def web_app(kind: str, shared_web_apps: dict[str, Flask]) -> Iterator[Flask]:
     app.extensions["limiter"].copy().pop().enabled = False
     yield app
     app.testing = True
-    with app.app_context(), db.engine.begin() as connection:
-        for table in reversed(db.metadata.sorted_tables):
-            connection.execute(sa.delete(table))
+    databases.empty(app)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from flask import Flask
 
 from app.delivery import outbox
-from app.extensions import db, utcnow
+from app.extensions import utcnow
 from app.limits import limiter
 from app.models import Outbox, TrainingEnroll
 from tests import databases
@@ -24,30 +23,17 @@ SECRET = "a secret of at least thirty-two bytes, for tests alone"
 
 @pytest.fixture(scope="module")
 def demo_apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Flask]]:
-    """The demo per kind of database, its letters in a folder."""
-    limiter.enabled = True  # else it does not join these applications
-    with contextlib.ExitStack() as stack:
-        apps = {}
-        for kind in databases.KINDS:
-            url = stack.enter_context(databases.a_database(kind))
-            apps[kind] = app = databases.web_app_on(
-                url,
-                demo=True,
-                secret_key=SECRET,
-                security_password_salt=SECRET + "!",
-                security_totp_secrets=[SECRET + "?"],
-                mail_transport="file",
-                mail_domain="example.org",
-                mail_folder=str(tmp_path_factory.mktemp("letters")),
-            )
-            app.testing = True
-            stack.callback(_dispose, app)
+    """The demo per kind of database, its letters in one folder."""
+    with databases.shared_web_apps(
+        demo=True,
+        secret_key=SECRET,
+        security_password_salt=SECRET + "!",
+        security_totp_secrets=[SECRET + "?"],
+        mail_transport="file",
+        mail_domain="example.org",
+        mail_folder=str(tmp_path_factory.mktemp("letters")),
+    ) as apps:
         yield apps
-
-
-def _dispose(app: Flask) -> None:
-    with app.app_context():
-        db.engine.dispose()
 
 
 @pytest.fixture
@@ -57,9 +43,7 @@ def web_app(kind: str, demo_apps: dict[str, Flask]) -> Iterator[Flask]:
     limiter.enabled = False
     yield app
     limiter.enabled = True  # applications made later have it, too
-    with app.app_context(), db.engine.begin() as connection:
-        for table in reversed(db.metadata.sorted_tables):
-            connection.execute(table.delete())
+    databases.empty(app)
     for path in Path(app.extensions["settings"].mail_folder).iterdir():
         path.unlink()
 
@@ -98,7 +82,7 @@ def test_nobody_reads_letters_of_a_real_installation(cast: Cast, kind: str) -> N
         app = databases.web_app_on(url, public_base_url="https://localhost")
         client = client_of(app)
         statuses = [client.get(at).status_code for at in ("/dev/outbox", "/dev/outbox/1")]
-        _dispose(app)
+        databases.dispose(app)
     assert statuses == [404, 404]
 
 
