@@ -31,7 +31,7 @@ from app.automation.due_schedules import Manners
 from app.automation.registry import get_registered_automation_classes
 from app.automation.sorting import Terms, Work, item_of
 from app.automation.steps import PermanentError, Plan, Stale, Step, TransientError
-from app.automation.worker import Clock, Line, Worker
+from app.automation.worker import Clock, Line, Worker, may_be_idle
 from app.extensions import write
 from app.models.automation import (
     AutomationClasses,
@@ -344,6 +344,7 @@ class RecurringBatch:
         try:
             with write(self.session), no_exit():
                 now = self.clock()
+                may_be_idle(self.session, work.terms.timeout)
                 if not runs.is_ours(self.session, _begun(work), now):
                     raise LostRun
                 told = work.task.apply(self.session, step, now)
@@ -360,6 +361,7 @@ class RecurringBatch:
         """A task without a plan is one transaction, which ends with its run (X4)."""
         with write(self.session), no_exit():
             now = self.clock()
+            may_be_idle(self.session, work.terms.timeout)
             work.task.now = now
             self.cls.execute_batch([work.task], now)
             result = work.task.result or {}
