@@ -208,6 +208,9 @@ class RecurringBatch:
         if not isinstance(begun, Begun):
             self._not_ours(terms, job, run, begun)
             return None
+        if begun.attempt > 1 and job.died:
+            told = {"execution_id": execution_id, "attempt": begun.attempt}
+            aaa.warned("schedule_recovered", terms.automation, **told)
         task = self._task(terms, run, begun, now)
         occurrence = Occurrence(run.item, due, due)
         return Work(job, occurrence, run.occurrence, None, task, terms, begun)
@@ -442,6 +445,7 @@ class RecurringBatch:
         at = next_try(automation, self.cls, run.attempt, error, now)
         if at is None:
             log.error("run failed: %s", run.execution_id, exc_info=error)
+            aaa.error("schedule_execution_error", automation, exception=type(error).__name__)
             try:
                 self._record(work, RunStatus.FAILED, error=error)
             except LostRun:
@@ -461,12 +465,9 @@ class RecurringBatch:
         self.session.rollback()
         run = _begun(work)
         with write(self.session):
-            runs.time_out(self.session, self.worker.name, self.clock())
+            chains.end_overdue(self.session, run.id, self.clock())  # unless somebody did already
             timed_out = runs.has_timed_out(self.session, run)
             claims.done(self.session, [work.job])
-            if timed_out:
-                chains.lock(self.session, work.terms.schedule_id)
-                chains.ended(self.session, run.execution_id, RunStatus.TIMEOUT, self.clock())
         log.warning("lost run, rolled back: %s", run.execution_id)
         if timed_out:
             self.error = "timeout"
