@@ -24,6 +24,7 @@ def _moment(text: str) -> str:
 Object = dict[str, Any]
 Moment = Annotated[str, AfterValidator(_moment)]
 # Checked by the services, which say no in the documented words.
+A_UUID = "0b5a1c9e-3f1d-4f0e-8a57-2f1f5a3c9d11"
 FROM_1_TO_200: dict[str, Any] = {"minimum": 1, "maximum": 200}
 FROM_1_TO_50: dict[str, Any] = {"minimum": 1, "maximum": 50}
 
@@ -221,26 +222,38 @@ class Options(Keys):
     """What beside its times can be said of a schedule; the services check it."""
 
     name: str | None = Field(default=None, examples=["Nightly"])
-    description: str | None = None
-    task_config: Object | None = None
-    dry_run: bool | None = None
-    active: bool | None = None
-    timezone: Zone | None = None
+    description: str | None = Field(default=None, examples=["Each night"])
+    task_config: Object | None = Field(default=None, examples=[{"max_messages_per_run": 10}])
+    dry_run: bool | None = Field(default=None, examples=[True])
+    active: bool | None = Field(default=None, examples=[False])
+    timezone: Zone | None = Field(default=None, examples=["Europe/Paris"])
     start_at: str | None = Field(default=None, examples=["2026-03-02T09:00:00Z"])
-    end_at: str | None = None
-    max_executions: Annotated[int, Field(ge=1, le=MOST)] | None = None
-    max_instances: Annotated[int, Field(ge=1, le=100)] | None = None
-    misfire_grace_time: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
-    coalesce: bool | None = None
-    timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
-    overlap_policy: Literal["skip", "queue_one"] = "skip"
-    retry_max: Annotated[int, Field(ge=0, le=10)] | None = None
-    retry_backoff: Literal["exponential", "fixed"] = "exponential"
-    retry_base_seconds: int = Field(default=60, ge=1, le=86_400)
-    retry_cap_seconds: int = Field(default=3600, ge=1, le=86_400)
-    on_success_schedule_id: Annotated[str, Field(max_length=100)] | None = None
-    on_failure_schedule_id: Annotated[str, Field(max_length=100)] | None = None
-    context_data: Object | None = None
+    end_at: str | None = Field(default=None, examples=["2026-12-31T18:00:00Z"])
+    max_executions: Annotated[int, Field(ge=1, le=MOST)] | None = Field(default=None, examples=[24])
+    max_instances: Annotated[int, Field(ge=1, le=100)] | None = Field(default=None, examples=[1])
+    misfire_grace_time: Annotated[int, Field(ge=0, le=31_536_000)] | None = Field(
+        default=None, examples=[3600]
+    )
+    coalesce: bool | None = Field(default=None, examples=[True])
+    timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = Field(
+        default=None, examples=[3600]
+    )
+    overlap_policy: Literal["skip", "queue_one"] = Field(default="skip", examples=["queue_one"])
+    retry_max: Annotated[int, Field(ge=0, le=10)] | None = Field(default=None, examples=[3])
+    retry_backoff: Literal["exponential", "fixed"] = Field(
+        default="exponential", examples=["fixed"]
+    )
+    retry_base_seconds: int = Field(default=60, ge=1, le=86_400, examples=[60])
+    retry_cap_seconds: int = Field(default=3600, ge=1, le=86_400, examples=[3600])
+    on_success_schedule_id: Annotated[str, Field(max_length=100)] | None = Field(
+        default=None, examples=[A_UUID]
+    )
+    on_failure_schedule_id: Annotated[str, Field(max_length=100)] | None = Field(
+        default=None, examples=[A_UUID]
+    )
+    context_data: Object | None = Field(
+        default=None, examples=[{"retry_config": {"max_retries": 3}}]
+    )
 
 
 class ScheduleBody(Options):

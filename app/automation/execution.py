@@ -43,10 +43,9 @@ from app.automation.claims import BadState, Claimed, State
 from app.automation.recurring_runs import RecurringBatch
 from app.automation.sharing import does_together, lists_of
 from app.automation.sorting import Facts, Terms, Work, item_of
-from app.automation.worker import Clock, Line, Worker
+from app.automation.worker import Clock, Line, Worker, may_be_idle
 from app.extensions import db, utcnow, write
 from app.models.automation import AutomationSchedule, RunStatus, ScheduleType
-from app.models.bulk import dialect_of
 from app.models.job import Job
 from app.models.rules import rules_of
 from app.models.text import named, said_by
@@ -61,7 +60,6 @@ AHEAD_SECONDS = 1.0  # of work that has begun: a time-out counts from there, a d
 SLICE_SECONDS = 0.1  # of light tasks in one transaction: nobody waits long for the writer's slot
 QUICK_SECONDS = 1.0  # of work that is not announced, and for which a schedule's terms hold
 TOLERATED = 4  # times the slice that light tasks were thought to take
-MOST_IDLE = 2**31 - 1  # milliseconds, as PostgreSQL counts them
 BACKOFF = runs.Backoff()
 
 
@@ -416,7 +414,7 @@ class Batch:
         began = time.perf_counter()
         try:
             with write(self.session):
-                self._may_be_idle(works[0].terms)
+                may_be_idle(self.session, works[0].terms.timeout)
                 if together:
                     self._execute(works, now)
                 else:
@@ -426,13 +424,6 @@ class Batch:
             return self._alone(part or works[:1], error)
         self._count(part, time.perf_counter() - began)
         return len(part)
-
-    def _may_be_idle(self, terms: Terms) -> None:
-        """Let a task that has written work outside the database: PostgreSQL would hang up."""
-        if dialect_of(self.session) == "postgresql":
-            seconds = (terms.timeout or runs.TIMEOUT).total_seconds()
-            most = int(min(seconds * 1000, MOST_IDLE))
-            self.session.execute(sa.text(f"SET LOCAL idle_in_transaction_session_timeout = {most}"))
 
     def _while_there_is_time(self, works: Iterable[Work], now: datetime) -> list[Work]:
         part: list[Work] = []

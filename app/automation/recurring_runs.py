@@ -31,7 +31,7 @@ from app.automation.due_schedules import Manners
 from app.automation.registry import get_registered_automation_classes
 from app.automation.sorting import Terms, Work, item_of
 from app.automation.steps import PermanentError, Plan, Stale, Step, TransientError
-from app.automation.worker import Clock, Line, Worker
+from app.automation.worker import Clock, Line, Worker, may_be_idle
 from app.extensions import write
 from app.models.automation import (
     AutomationClasses,
@@ -208,6 +208,9 @@ class RecurringBatch:
         if not isinstance(begun, Begun):
             self._not_ours(terms, job, run, begun)
             return None
+        if begun.attempt > 1 and job.died:
+            told = {"execution_id": execution_id, "attempt": begun.attempt}
+            aaa.warned("schedule_recovered", terms.automation, **told)
         task = self._task(terms, run, begun, now)
         occurrence = Occurrence(run.item, due, due)
         return Work(job, occurrence, run.occurrence, None, task, terms, begun)
@@ -345,6 +348,7 @@ class RecurringBatch:
         try:
             with write(self.session), no_exit():
                 now = self.clock()
+                may_be_idle(self.session, work.terms.timeout)
                 if not runs.is_ours(self.session, _begun(work), now):
                     raise LostRun
                 told = work.task.apply(self.session, step, now)
@@ -361,6 +365,7 @@ class RecurringBatch:
         """A task without a plan is one transaction, which ends with its run (X4)."""
         with write(self.session), no_exit():
             now = self.clock()
+            may_be_idle(self.session, work.terms.timeout)
             work.task.now = now
             self.cls.execute_batch([work.task], now)
             result = work.task.result or {}
@@ -441,6 +446,7 @@ class RecurringBatch:
         at = next_try(automation, self.cls, run.attempt, error, now)
         if at is None:
             log.error("run failed: %s", run.execution_id, exc_info=error)
+            aaa.error("schedule_execution_error", automation, exception=type(error).__name__)
             try:
                 self._record(work, RunStatus.FAILED, error=error)
             except LostRun:
@@ -460,12 +466,9 @@ class RecurringBatch:
         self.session.rollback()
         run = _begun(work)
         with write(self.session):
-            runs.time_out(self.session, self.worker.name, self.clock())
+            chains.end_overdue(self.session, run.id, self.clock())  # unless somebody did already
             timed_out = runs.has_timed_out(self.session, run)
             claims.done(self.session, [work.job])
-            if timed_out:
-                chains.lock(self.session, work.terms.schedule_id)
-                chains.ended(self.session, run.execution_id, RunStatus.TIMEOUT, self.clock())
         log.warning("lost run, rolled back: %s", run.execution_id)
         if timed_out:
             self.error = "timeout"

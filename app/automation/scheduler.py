@@ -31,7 +31,7 @@ from app.automation.jobstore import PlannedOnly, PlanStore
 from app.automation.worker import Paces, Progress, Report, Worker
 from app.extensions import db, utcnow, write
 from app.models.system import SchedulerEpoch
-from app.services import runs
+from app.services import chains, runs
 
 log = logging.getLogger("app.automation.scheduler")
 
@@ -258,6 +258,8 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         now, running = self.clock(), list(self._running.items())
         lives = {key: handed for key, handed in running if handed.lives}
         hung = [handed for handed in lives.values() if handed.hangs(now)]
+        if lives:
+            self._end_late(now)
         with self.app.app_context(), write(db.session):
             session, e = db.session(), SchedulerEpoch
             if lives:
@@ -271,6 +273,21 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
                 self.fenced = True  # noticed even if nothing is due
         for handed in hung:
             handed.progress.given_up = True
+
+    def _end_late(self, now: datetime) -> None:
+        """What recurs and hangs has timed out, and whoever follows it begins (schedules R6, R8)."""
+        assert self.app is not None  # noqa: S101
+        with self.app.app_context():
+            session = db.session()
+            with write(session):
+                late = runs.late(session, self.worker, now, recurring=True)
+            for run_id in late:
+                try:
+                    with write(session):
+                        chains.end_overdue(session, run_id, now)
+                except Exception:  # the leases of the others must be renewed all the same
+                    log.exception("a run that is too late could not be ended: id=%s", run_id)
+                    return
 
     def shutdown(self, wait: bool = True) -> None:
         """Stop; with `wait` after what runs has finished."""

@@ -238,7 +238,10 @@ def _renew_recurring(
     renewed: Renewed,
     now: datetime,
 ) -> Counts:
-    """Its alarm, at the next occurrence that it knows, and a job for each run that waits (C5)."""
+    """Its alarm, at the next occurrence that it knows, and a job for each run that waits (C5).
+
+    The job of a run that has begun stays as it is: its lease ends when its worker has died.
+    """
     row = schedule.automation_class
     if row is None or get_automation_class(row.class_name) is None:
         why_not = "its task class is missing" if row else "it has no task class"
@@ -248,6 +251,8 @@ def _renew_recurring(
     if schedule.switched_on and schedule.next_execution_at is None:  # plain code made it
         schedule.next_execution_at = recurring.next_of(session, schedule, now)
     wanted = recurring.jobs_of(session, schedule)
+    begun = recurring.under_way(session, schedule)
+    there = {item: job for item, job in there.items() if item not in begun}
     # Never hurried, and never too late here: what is late is judged when it is claimed (G).
     source = diff.Source(schedule.id, schedule.name, row.class_name, lambda _: None, True)
     return diff.renew_schedule(session, source, wanted, there, now)

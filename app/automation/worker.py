@@ -7,11 +7,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from app.automation.sorting import Work
+from app.models.bulk import dialect_of
+from app.services import runs
 
 HANGS_SECONDS = 10.0  # after which work that should have been quick loses its lease
+MOST_IDLE = 2**31 - 1  # milliseconds, as PostgreSQL counts them
 
 Clock = Callable[[], datetime]
 
@@ -81,6 +87,14 @@ class Progress:
         if since is not None:
             return time.monotonic() - since > HANGS_SECONDS
         return deadline is not None and now >= deadline
+
+
+def may_be_idle(session: Session, timeout: timedelta | None) -> None:
+    """Let a task that has written work outside the database: PostgreSQL would hang up."""
+    if dialect_of(session) == "postgresql":
+        seconds = (timeout or runs.TIMEOUT).total_seconds()
+        most = int(min(seconds * 1000, MOST_IDLE))
+        session.execute(sa.text(f"SET LOCAL idle_in_transaction_session_timeout = {most}"))
 
 
 @dataclass(frozen=True)

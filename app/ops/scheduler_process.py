@@ -48,6 +48,7 @@ log = logging.getLogger("app.automation.process")
 
 SILENT_FOR = 15.0  # seconds without a finished pass end the process (SI6)
 STUCK_FOR = 60.0  # seconds in which no thread gets free
+STOOD_STILL = 3.0  # seconds between two looks, a second apart: the machine was held
 SAY_IDLE_EVERY = 60.0
 OUTBOX_WORKERS = 2
 
@@ -233,8 +234,15 @@ class Process:
         self.duties.ring()  # it may have promised letters
 
     def _watch(self) -> int:
-        """Look each second; 0 when asked to stop, 70 when the loop is dead or replaced."""
+        """Look each second; 0 when asked to stop, 70 when the loop is dead or replaced.
+
+        While the whole machine stood still, nobody could do anything: that is no silence.
+        """
+        looked = time.monotonic()
         while not self.asked.wait(1.0):
+            looked, before = time.monotonic(), looked
+            if looked - before > STOOD_STILL:
+                app_scheduler.last_pass = looked
             if app_scheduler.fenced or self.duties.fenced:
                 return _replaced()
             silent = time.monotonic() - app_scheduler.last_pass

@@ -48,12 +48,13 @@ def overdue(session: Session, now: datetime, limit: int = 100) -> list[int]:
 
 
 def end_overdue(session: Session, run_id: int, now: datetime) -> bool:
-    """Such a run timed out, with all that follows; False: it ended meanwhile."""
+    """A run that recurs timed out, with all that follows; False: it has ended, or has time."""
     run = session.get_one(AutomationRun, run_id)
     lock(session, run.schedule_id)
     if not runs.end_overdue(session, run_id, now):
         return False
     ended(session, run.execution_id, RunStatus.TIMEOUT, now)
+    aaa.warned("schedule_timeout", run.schedule, execution_id=run.execution_id, attempt=run.attempt)
     return True
 
 

@@ -27,6 +27,8 @@ MACROS = {
 }
 # Clocks are put back by less than this. On such a night a wall clock is behind what it showed.
 SETBACK = timedelta(hours=3)
+ODD_DAY = re.compile(r"\b([23][123])th\b")
+ENDINGS = {"1": "st", "2": "nd", "3": "rd"}
 SOME_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -86,8 +88,9 @@ def once_a_night(text: str) -> bool:
 
 
 def in_words(text: str) -> str:
-    """What it says, in cronsim's English."""
-    return str(CronSim(text, SOME_DAY).explain())
+    """What it says, in cronsim's English, which knows no 21st, 22nd, 23rd and 31st."""
+    said = str(CronSim(text, SOME_DAY).explain())
+    return ODD_DAY.sub(lambda found: found[1] + ENDINGS[found[1][-1]], said)
 
 
 def _macro(text: str) -> str:

@@ -228,6 +228,9 @@ def require_period(recurrence: Recurrence, shortest: timedelta, now: datetime) -
     times = list(islice(following(recurrence, now), LOOKED_AT))
     if any(late - early < shortest for early, late in pairwise(times)):
         minutes = int(shortest.total_seconds()) // 60
-        raise InvalidScheduleException(
-            _("this task runs at most every %(minutes)s minutes", minutes=minutes)
+        why = _(
+            "this task runs at most every %(minutes)s minutes, for example "
+            '{"schedule_type": "interval", "minutes": %(minutes)s}',
+            minutes=minutes,
         )
+        raise InvalidScheduleException(f"schedule_config: {why}", {"schedule_config": why})

@@ -126,6 +126,15 @@ def jobs_of(session: Session, schedule: AutomationSchedule) -> dict[str, Occurre
     return wanted
 
 
+def under_way(session: Session, schedule: AutomationSchedule) -> set[str]:
+    """The runs that have begun: should their worker die, their jobs bring them back (R5)."""
+    r = AutomationRun
+    begun = sa.select(r.execution_id).where(
+        r.schedule_id == schedule.id, r.status == RunStatus.RUNNING
+    )
+    return set(session.scalars(begun))
+
+
 # --- its runs ------------------------------------------------------------------------------------
 
 

@@ -472,14 +472,23 @@ def try_again(
     )
 
 
+def late(session: Session, worker: str, now: datetime, *, recurring: bool) -> list[int]:
+    """The runs of this worker that took longer than they may, but for those a task has locked."""
+    r, s = AutomationRun, AutomationSchedule
+    recurs = sa.exists().where(s.id == r.schedule_id, s.schedule_id == r.item)
+    its = sa.select(r.id).where(r.status == RUNNING, OVERDUE, recurs if recurring else ~recurs)
+    given = {"our_worker": worker, "ended": now}
+    return list(session.scalars(its.with_for_update(skip_locked=True), given))
+
+
 def time_out(session: Session, worker: str, now: datetime) -> set[int]:
-    """End the runs of this worker that took longer than they may; return their ids (schedules R6).
+    """End the event runs of this worker that took longer than they may; their ids (schedules R6).
 
     What they still do is rolled back. Those of a worker that died are begun again, not ended.
+    Runs that recur end by `chains.end_overdue`, since something may follow them.
     """
     given = {"our_worker": worker, "ended": now}
-    late = sa.select(AutomationRun.id).where(AutomationRun.status == RUNNING, OVERDUE)
-    ids = list(session.scalars(late, given))
+    ids = late(session, worker, now, recurring=False)
     moved = move_runs(
         session,
         ids,

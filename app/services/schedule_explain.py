@@ -123,7 +123,11 @@ def _active(schedule: AutomationSchedule) -> Finding:
         error = schedule.last_run_error or "-"
         return _said("active", _("It failed too often (%(error)s): mend it, then resume it.",
                                  error=error))  # fmt: skip
-    who, why = schedule.paused_by or "-", schedule.pause_reason or "-"
+    who, why = schedule.paused_by, schedule.pause_reason
+    if who is None:
+        return _said("active", _("It is not switched on: resume it."))
+    if why is None:
+        return _said("active", _("It is paused by %(who)s: resume it.", who=who))
     return _said("active", _("It is paused by %(who)s (%(why)s): resume it.", who=who, why=why))
 
 

@@ -23,7 +23,10 @@ M = TypeVar("M", bound=BaseModel)
 KINDS = {
     "int_type": _l("a whole number is needed"),
     "int_from_float": _l("a whole number is needed"),
+    "int_parsing": _l("a whole number is needed"),
+    "int_parsing_size": _l("a whole number is needed"),
     "bool_type": _l("true or false is needed"),
+    "bool_parsing": _l("true or false is needed"),
     "string_type": _l("a text is needed"),
     "dict_type": _l("an object is needed"),
     "list_type": _l("a list is needed"),

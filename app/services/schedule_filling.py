@@ -120,7 +120,11 @@ def a_name(session: Session, given: Any, own_id: int | None = None) -> str:
     name = given.strip() if isinstance(given, str) else ""
     odd = "/" in name or not name.isprintable() or name.lower().startswith("system:")
     if not 1 <= len(name) <= MOST_NAME or odd:
-        raise bad("name", _("1 to 200 characters without a slash, not beginning with system:"))
+        why = _(
+            "1 to 200 characters without a slash, not beginning with system:, "
+            "for example Daily greetings"
+        )
+        raise bad("name", why)
     if is_taken(session, name, own_id):
         raise ScheduleConflictException(_("Another schedule has this name already."))
     return name

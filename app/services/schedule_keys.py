@@ -19,6 +19,8 @@ from app.services.schedule_faults import Keys, reason, sentence
 
 LONGEST = timedelta(days=366)
 FURTHEST = timedelta(days=10 * 366)  # of a one-time schedule
+# Beyond them clocks of some zone, sums with an interval or alarms have no instant any more.
+YEARS = (2000, 2999)
 SOON_ENOUGH = timedelta(days=5 * 365 + 2)  # five years, in which cron must come round
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 INSTANT = re.compile(
@@ -32,11 +34,13 @@ def instant(text: str, zone: ZoneInfo) -> datetime:
     """ISO 8601 in UTC, to the second; an offset or Z wins, else it is a time of the zone (T3)."""
     try:
         given = datetime.fromisoformat(text) if INSTANT.fullmatch(text) else None
-        if given is not None:
+        if given is not None and YEARS[0] <= given.year <= YEARS[1]:
             given = given.replace(microsecond=0)
             return given.astimezone(UTC) if given.tzinfo else instant_of(given, zone)
-    except (ValueError, OverflowError):  # a 31st of February, the year 9999 in New York
-        pass
+    except ValueError:  # a 31st of February
+        given = None
+    if given is not None:
+        raise reason(_("a year from %(first)s to %(last)s", first=YEARS[0], last=YEARS[1]))
     raise reason(_("write a time like 2026-03-02T14:30:00 or 2026-03-02T14:30:00+01:00"))
 
 

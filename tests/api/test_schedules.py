@@ -244,3 +244,77 @@ def test_a_task_that_is_gone_has_no_workflow(program: Program, cast: Cast) -> No
     assert program.get(f"{SCHEDULES}/workflow/none").status_code == 404
     cast.add(AutomationClasses(class_name="Vanished"))
     assert program.post(SCHEDULES, SCHEDULE | {"workflow_id": "Vanished"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"start_at": "9999-12-31T20:00:00Z"},
+        {"start_at": "0001-01-01T00:00:00Z"},
+        {"end_at": "9999-12-31T23:59:59Z"},
+    ],
+)
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"schedule_type": "daily"},
+        {"schedule_type": "interval", "hours": 5},
+        {"schedule_type": "cron", "cron_expression": "0 9 29 2 *"},
+    ],
+)
+def test_a_year_in_which_clocks_have_no_time_is_refused(
+    program: Program, config: dict[str, Any], times: dict[str, str]
+) -> None:
+    answer = program.post("/api/v1/schedules", SCHEDULE | {"schedule_config": config | times})
+    assert answer.status_code == 400
+    assert "a year from 2000 to 2999" in answer.json["fields"][next(iter(times))]
+    looked = program.post("/api/v1/schedules/validate", {"schedule_config": config | times})
+    assert looked.status_code == 400
+
+
+def test_the_last_year_and_fifty_of_the_longest_intervals_are_still_shown(program: Program) -> None:
+    last = {"start_at": "2999-12-31T23:59:59Z", "interval_seconds": 31_622_400}
+    config = {"schedule_type": "interval", "timezone": "Pacific/Kiritimati", **last}
+    looked = program.post("/api/v1/schedules/validate", {"schedule_config": config, "n": 50})
+    assert looked.status_code == 200
+    made = program.a_schedule(schedule_config=config)
+    assert made["next_execution_at"] == "2999-12-31T23:59:59Z"
+
+
+def test_a_pause_until_the_end_of_time_is_refused(program: Program) -> None:
+    its = program.a_schedule()["schedule_id"]
+    until = {"resume_at": "9999-12-31T23:59:59Z"}
+    assert program.post(f"/api/v1/schedules/{its}/pause", until).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"name": "a/b"},
+        {"description": 5},
+        {"task_config": []},
+        {"dry_run": 1},
+        {"active": "yes"},
+        {"max_instances": 0},
+        {"misfire_grace_time": -1},
+        {"timeout_seconds": 0},
+        {"overlap_policy": "x"},
+        {"coalesce": 1},
+        {"retry_max": 11},
+        {"retry_base_seconds": 0},
+        {"on_success_schedule_id": 7},
+        {"schedule_config": {"schedule_type": "interval", "minutes": 1}},
+    ],
+)
+def test_a_refusal_names_the_field_and_gives_an_example(
+    program: Program, option: dict[str, Any]
+) -> None:
+    (name,) = option
+    answer = program.post("/api/v1/schedules", SCHEDULE | option)
+    assert answer.status_code == 400
+    assert ", for example " in answer.json["fields"][name]
+
+
+def test_a_parameter_of_the_wrong_kind_is_refused_in_words_of_ours(program: Program) -> None:
+    said = program.get("/api/v1/schedules?page=x&active=maybe").json["fields"]
+    assert said == {"page": "a whole number is needed", "active": "true or false is needed"}

@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import sqlalchemy as sa
 
 from app.automation import claims, sharing, worker
+from app.automation.automation_base import BaseAutomationTask
 from app.automation.claims import BadState, Claimed, State
 from app.automation.scheduler import Handed, PlanScheduler
 from app.automation.sorting import Work
 from app.extensions import db, write
-from app.models import AutomationSchedule, Job
+from app.models import AutomationSchedule, Job, ScheduleType
 from tests.automation import tasks, test_scheduler
-from tests.automation.tasks import EFFECTS, Chore, Chores, Engine, Pause
+from tests.automation.tasks import EFFECTS, Chore, Chores, Engine, Pause, registered
 from tests.automation.test_scheduler import eventually
 from tests.cast import MINUTE, NOON, SECOND
 
@@ -114,6 +115,43 @@ def test_after_its_time_out_the_others_of_its_schedule_go_on(
     assert engine.effects() == {"b": 1, "c": 1}
     assert engine.statuses() == {"a": "timeout", "b": "success", "c": "success"}
     assert {engine.runs()[item].interruptions for item in "bc"} == {0}
+
+
+class Planning(BaseAutomationTask):
+    """Hangs while it plans."""
+
+    pause: ClassVar[Pause]
+
+    def plan(self, session: Any, config: Any, now: Any) -> list[Any]:
+        type(self).pause(self)
+        return []
+
+    def apply(self, session: Any, step: Any, now: Any) -> None:
+        raise AssertionError("nothing was planned")
+
+
+def test_what_recurs_times_out_while_it_hangs_and_whoever_follows_it_begins_once(
+    engine: Engine, loop: PlanScheduler, hanging: Pause
+) -> None:
+    Planning.pause = hanging
+    recurs = {"schedule_type": ScheduleType.INTERVAL, "schedule_config": {"interval_seconds": 3600}}
+    with registered(Planning):
+        follower = engine.schedule("after", Chores, schedule_type=ScheduleType.CHAINED)
+        with loop._passing:
+            engine.schedule("it", Planning, timeout_seconds=20, on_failure_schedule_id=follower,
+                            anchor_at=NOON, next_execution_at=NOON, **recurs)  # fmt: skip
+            item = engine.the_schedule("it").schedule_id
+            engine.plan(item, schedule="it", cls=Planning)
+        assert hanging.reached.wait(10)
+        engine.now += 21 * SECOND
+        assert eventually(lambda: engine.the_schedule("after").execution_count == 1)
+        assert engine.statuses()[item] == "timeout"
+        row = engine.the_schedule("it")
+        assert (row.last_run_status, row.consecutive_failures) == ("timeout", 1)
+        hanging.go_on.set()
+        assert eventually(lambda: not loop.busy)
+        assert engine.the_schedule("it").consecutive_failures == 1
+        assert engine.the_schedule("after").execution_count == 1
 
 
 def test_who_was_given_up_begins_nothing_more(engine: Engine) -> None:

@@ -623,6 +623,33 @@ def test_a_failure_has_its_message_until_a_success(engine: Engine) -> None:  # Q
     assert (schedule.last_run_error, schedule.consecutive_failures) == (None, 0)
 
 
+def test_renew_leaves_the_job_of_a_run_that_has_begun(engine: Engine) -> None:
+    id_ = every(engine, 3600, next_execution_at=NOON + HOUR)
+    begun = put_run(engine, id_, RunStatus.RUNNING)
+    engine.plan(begun, schedule="it", cls=Noting)
+    engine.claim()
+    with engine.app.app_context():
+        scheduler_ops.renew_automations(NOON + SECOND)
+    assert begun in engine.jobs()
+
+
+@pytest.mark.parametrize("cls", [Noting, Stepping])
+@pytest.mark.parametrize("kind", ["postgresql"])
+def test_who_has_written_may_work_elsewhere_until_its_time_out(
+    engine: Engine, cls: type[BaseAutomationTask]
+) -> None:
+    seen = []
+
+    def ask(task: Any) -> None:
+        show = "SHOW idle_in_transaction_session_timeout"
+        seen.append(task.session.scalar(sa.text(show)))
+
+    Noting.acts, Stepping.acts = [ask], {"b": ask}
+    every(engine, 3600, cls, timeout_seconds=90)
+    go(engine, NOON)
+    assert seen == ["90s"]
+
+
 def test_a_task_may_say_that_it_is_not_the_time(engine: Engine) -> None:
     Noting.acts = [raises(Skip("quota"))]
     every(engine, 60)

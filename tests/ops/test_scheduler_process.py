@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,10 +19,12 @@ import sqlalchemy as sa
 from flask import Flask
 
 from app import create_app
+from app.automation.lock import SchedulerLock
 from app.automation.worker import Line
 from app.extensions import db, utcnow, write
 from app.models import SchedulerEpoch, Setback
 from app.ops import scheduler_process
+from app.ops.scheduler_process import Process
 from tests import databases, forks
 from tests.cast import NOON
 from tests.schedulers import ROOT, Running, environment, plan_something
@@ -193,6 +196,31 @@ def test_a_dead_loop_is_a_silent_loop(env: dict[str, str], start: object, tmp_pa
     running = start(own, str(script), forked=True)  # type: ignore[operator]
     running.wait_for("No pass for")
     assert running.process.wait(10) == 70
+
+
+class Held(threading.Event):
+    """Asked to stop at the second look; the first one comes late, as nothing could run before."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if self.is_set():
+            return True
+        self.set()
+        time.sleep(0.2)
+        return False
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+def test_a_machine_that_stood_still_is_no_loop_that_hangs(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler_process, "_die", pytest.fail)
+    monkeypatch.setattr(scheduler_process, "STOOD_STILL", 0.1)
+    monkeypatch.setattr(scheduler_process, "SILENT_FOR", 0.15)
+    app = databases.app_on(url)
+    settings = app.extensions["settings"]
+    process = Process(app, settings, SchedulerLock("127.0.0.1", 0))
+    process.asked = Held()
+    assert process._watch() == 0
 
 
 # --- refusals ------------------------------------------------------------------------------------

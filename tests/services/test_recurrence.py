@@ -467,6 +467,8 @@ def test_the_documented_function_refuses_as_documented(given: dict[str, Any], sa
         (of_cron("0 * * * *"), "every hour, on the hour"),
         (of_cron("*/25 * * * *"), "every 25th minute of every hour"),
         (of_cron("0 9 1 * *"), "at 09:00 on the first day of every month"),
+        (of_cron("0 9 31 * *"), "at 09:00 on the 31st day of every month"),
+        (of_cron("0 9 11,22 * *"), "at 09:00 on the 11th and the 22nd day of month"),
         (of_cron("0 9 * * 5L"), "at 09:00 on the last Friday of the month"),
         (
             of_cron("0 9 13 * 5"),
