@@ -228,6 +228,7 @@ SETTING_WORDS = {
     "max_invitations_per_run": _l("Letters per run at most"),
     "checks": _l("What a profile must have"),
 }
+CHOICE_WORDS = {"feb28": _l("on 28 February"), "mar1": _l("on 1 March")}
 SETTING_HINTS = {
     "send_window": _l("Local times, such as 07:00-19:00. Outside of them nothing is sent."),
     "max_messages_per_run": _l("Empty: no limit of its own."),
@@ -272,7 +273,7 @@ def _field(key: str, part: Mapping[str, Any]) -> Field:
 
 
 def _choices(values: Any) -> list[SelectChoice]:
-    return [SelectChoice(value, value.replace("_", " ")) for value in values]
+    return [SelectChoice(v, CHOICE_WORDS.get(v, v.replace("_", " "))) for v in values]
 
 
 def settings_typed(form: Settings, model: type[BaseModel]) -> dict[str, Any]:
