@@ -23,6 +23,7 @@ from app.web import (
     pages,
     profile,
     security,
+    sessions,
     sizes,
     trainer,
     trainer_acts,
@@ -42,6 +43,7 @@ def init_app(app: Flask) -> None:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
         )
+    sessions.init_app(app)
     masking.init_app(app)
     headers.init_app(app)
     errors.init_app(app)
