@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
 
-from app.models import prepared
 from app.models.automation import (
     AutomationClasses,
     AutomationSchedule,
     BeforeAfterEnum,
     EventsEnum,
 )
-from app.models.bulk import composed
+from app.models.bulk import composed, send
 from app.models.queue import Standing
 from app.models.training import Training, schedule_types
 from app.services.intervals import parse_interval
@@ -49,16 +48,23 @@ class BadReminders(Refusal):
     )
 
 
-def governing_schedule(session: Session, training: Training) -> AutomationSchedule | None:
+class Governing(NamedTuple):
+    """What the schedule that sets a training's answer time says of it."""
+
+    id: int
+    name: str
+    interval: timedelta | None
+    task_config: dict[str, Any] | None
+
+
+def governing_schedule(session: Session, training: Training) -> Governing | None:
     """The one schedule that sets a training's answer time (WI1).
 
     Among the waitlist schedules that work: one for its type before one for all, lowest id first.
     """
     of = {"type": training.training_type_id, "practice": training.practice_id}
-    found: AutomationSchedule | None = session.scalars(
-        _governing(), of, execution_options=prepared.OPTION
-    ).first()
-    return found
+    found = send(session, _governing(), of).one_or_none()
+    return None if found is None else Governing(*found)
 
 
 @composed
@@ -67,7 +73,7 @@ def _governing() -> sa.Select[Any]:
     types_of = sa.select(typed.schedule_id).where(typed.schedule_id == s.id)
     of_its_type = types_of.where(typed.training_type_id == sa.bindparam("type")).exists()
     return (
-        sa.select(s)
+        sa.select(s.id, s.name, s.interval, s.task_config)
         .join(AutomationClasses, AutomationClasses.id == s.automation_class_id)
         .where(
             grants(),
@@ -95,7 +101,7 @@ def grants() -> sa.ColumnElement[bool]:
 
 
 def answer_until(
-    schedule: AutomationSchedule | None, stand: Standing, now: datetime
+    schedule: Governing | AutomationSchedule | None, stand: Standing, now: datetime
 ) -> datetime | None:
     """The deadline of an invitation made `now`: answer time, at most the hard stop (WI2).
 
@@ -107,7 +113,7 @@ def answer_until(
 
 
 def answer_time(
-    schedule: AutomationSchedule | None, stand: Standing, now: datetime
+    schedule: Governing | AutomationSchedule | None, stand: Standing, now: datetime
 ) -> timedelta | None:
     """How long the schedule grants: its `interval`, or the row of `answer_windows` that fits."""
     if schedule is None:
@@ -120,7 +126,7 @@ def answer_time(
     return schedule.interval
 
 
-def _windows_of(schedule: AutomationSchedule) -> list[tuple[timedelta, timedelta]]:
+def _windows_of(schedule: Governing | AutomationSchedule) -> list[tuple[timedelta, timedelta]]:
     """A config spoilt past the form costs its windows, not everyone's invitations (STYLE P6)."""
     try:
         return answer_windows(schedule.task_config)
@@ -164,7 +170,7 @@ def remind_before(config: dict[str, Any] | None) -> list[timedelta]:
 
 
 def next_reminder(
-    schedule: AutomationSchedule | None, deadline: datetime | None, now: datetime
+    schedule: Governing | AutomationSchedule | None, deadline: datetime | None, now: datetime
 ) -> datetime | None:
     """When to remind of an invitation next, after `now`; None: no more (WI6)."""
     if schedule is None or deadline is None:

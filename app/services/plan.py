@@ -37,7 +37,7 @@ from app.models.enrolment import TrainingEnroll
 from app.models.job import Job
 from app.models.rules import Environment, rules_of
 from app.models.training import Training, TrainingEvent, schedule_types
-from app.services.deadline import WAITLIST_TASK
+from app.services.deadline import WAITLIST_TASK, Governing
 from app.services.occurrence import Occurrence as Occurrence
 from app.services.transitions import Place
 
@@ -80,7 +80,7 @@ def job_id(schedule_name: str, item: str, environment: Environment) -> str:
 def expiry_jobs(
     session: Session,
     places: Sequence[Place],
-    schedule: AutomationSchedule | None,
+    schedule: Governing | AutomationSchedule | None,
     deadline: datetime | None,
     now: datetime,
 ) -> None:

@@ -170,7 +170,7 @@ def a_training() -> Training:
     return training
 
 
-def governing(training: Training) -> AutomationSchedule:
+def governing(training: Training) -> deadline.Governing:
     schedule = deadline.governing_schedule(db.session(), training)
     assert schedule is not None
     return schedule
