@@ -14,6 +14,7 @@ from uuid import uuid4
 import flask_migrate
 import sqlalchemy as sa
 from flask import Flask
+from jinja2 import FileSystemBytecodeCache
 
 from app import create_app
 from app.extensions import db
@@ -58,8 +59,10 @@ def app_on(url: str, role: str = "tests", **settings: object) -> Flask:
 
 
 def web_app_on(url: str, **settings: object) -> Flask:
-    """The application with all its pages."""
-    return app_on(url, "web", **settings)
+    """The application with all its pages; a template is compiled once for all of a run."""
+    app = app_on(url, "web", **settings)
+    app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(_folder()))
+    return app
 
 
 @contextmanager
