@@ -24,6 +24,7 @@ from tests.pool import Pool
 
 KINDS = ("sqlite", "postgresql")
 TEMPLATE = "nextseat_template"
+CHEAP = {"argon2__memory_cost": 8, "argon2__time_cost": 1, "argon2__parallelism": 1}
 
 
 def make_templates() -> None:
@@ -59,9 +60,14 @@ def app_on(url: str, role: str = "tests", **settings: object) -> Flask:
 
 
 def web_app_on(url: str, **settings: object) -> Flask:
-    """The application with all its pages; a template is compiled once for all of a run."""
+    """The application with all its pages.
+
+    A template is compiled once for all of a run, and hashing a password takes next to no time.
+    """
     app = app_on(url, "web", **settings)
     app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(_folder()))
+    security = app.extensions["security"]
+    security.pwd_context = security.pwd_context.using(**CHEAP)
     return app
 
 
