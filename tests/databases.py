@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ CHEAP = {"argon2__memory_cost": 8, "argon2__time_cost": 1, "argon2__parallelism"
 
 def make_templates() -> None:
     """Migrate an empty database of each kind."""
+    (_folder() / "begun").touch()
     _admin(f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}")
     for url in (_postgresql_url(TEMPLATE), f"sqlite:///{_sqlite_template()}"):
         upgrade(url)
@@ -120,6 +123,30 @@ def a_database(kind: str) -> Iterator[str]:
     with _a_file() as path:
         shutil.copy(_sqlite_template(), path)
         yield f"sqlite:///{path}"
+
+
+def made_once(kind: str, name: str, fill: Callable[[str], None]) -> str:
+    """The URL of a database that whoever is first fills, and all workers only read."""
+    done = _folder() / f"{name}-{kind}"
+    with open(f"{done}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        there = f"{TEMPLATE}_{name}"
+        file = done.with_suffix(".db")
+        url = _postgresql_url(there) if kind == "postgresql" else f"sqlite:///{file}"
+        if not done.exists():
+            if kind == "postgresql":
+                _admin(f"DROP DATABASE IF EXISTS {there} WITH (FORCE)",
+                       f"CREATE DATABASE {there} TEMPLATE {TEMPLATE}")  # fmt: skip
+            else:
+                shutil.copy(_sqlite_template(), file)
+            fill(url)
+            done.touch()
+    return url
+
+
+def begun_at() -> datetime:
+    """When this run began, to the second: the same in all workers."""
+    return datetime.fromtimestamp(int(_folder().joinpath("begun").stat().st_mtime), UTC)
 
 
 @contextmanager
