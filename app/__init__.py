@@ -11,6 +11,7 @@ from datetime import timedelta
 from flask import Flask
 
 from app import models
+from app.addresses import LateRule
 from app.automation.registry import load as load_automations
 from app.extensions import babel, db, migrate
 from app.models.engine import database_url
@@ -34,6 +35,7 @@ def create_app(settings: Settings | None = None, role: str = "web") -> Flask:
         settings = with_secrets(settings)  # all processes sign the same links
     serves = role == "web" and settings.database is not None
     app = _described() if serves else Flask("app", template_folder="../templates")
+    app.url_rule_class = LateRule
     app.extensions["settings"] = settings
     app.extensions["rules"] = rules_from(settings)
     app.config["ROLE"] = role

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from uuid import uuid4
 import flask_migrate
 import sqlalchemy as sa
 from flask import Flask
+from jinja2 import FileSystemBytecodeCache
 
 from app import create_app
 from app.extensions import db
@@ -23,10 +26,12 @@ from tests.pool import Pool
 
 KINDS = ("sqlite", "postgresql")
 TEMPLATE = "nextseat_template"
+CHEAP = {"argon2__memory_cost": 8, "argon2__time_cost": 1, "argon2__parallelism": 1}
 
 
 def make_templates() -> None:
     """Migrate an empty database of each kind."""
+    (_folder() / "begun").touch()
     _admin(f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}")
     for url in (_postgresql_url(TEMPLATE), f"sqlite:///{_sqlite_template()}"):
         upgrade(url)
@@ -58,8 +63,15 @@ def app_on(url: str, role: str = "tests", **settings: object) -> Flask:
 
 
 def web_app_on(url: str, **settings: object) -> Flask:
-    """The application with all its pages."""
-    return app_on(url, "web", **settings)
+    """The application with all its pages.
+
+    A template is compiled once for all of a run, and hashing a password takes next to no time.
+    """
+    app = app_on(url, "web", **settings)
+    app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(_folder()))
+    security = app.extensions["security"]
+    security.pwd_context = security.pwd_context.using(**CHEAP)
+    return app
 
 
 @contextmanager
@@ -111,6 +123,30 @@ def a_database(kind: str) -> Iterator[str]:
     with _a_file() as path:
         shutil.copy(_sqlite_template(), path)
         yield f"sqlite:///{path}"
+
+
+def made_once(kind: str, name: str, fill: Callable[[str], None]) -> str:
+    """The URL of a database that whoever is first fills, and all workers only read."""
+    done = _folder() / f"{name}-{kind}"
+    with open(f"{done}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        there = f"{TEMPLATE}_{name}"
+        file = done.with_suffix(".db")
+        url = _postgresql_url(there) if kind == "postgresql" else f"sqlite:///{file}"
+        if not done.exists():
+            if kind == "postgresql":
+                _admin(f"DROP DATABASE IF EXISTS {there} WITH (FORCE)",
+                       f"CREATE DATABASE {there} TEMPLATE {TEMPLATE}")  # fmt: skip
+            else:
+                shutil.copy(_sqlite_template(), file)
+            fill(url)
+            done.touch()
+    return url
+
+
+def begun_at() -> datetime:
+    """When this run began, to the second: the same in all workers."""
+    return datetime.fromtimestamp(int(_folder().joinpath("begun").stat().st_mtime), UTC)
 
 
 @contextmanager

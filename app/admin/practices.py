@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from zoneinfo import available_timezones
 
 import sqlalchemy as sa
 from flask_babel import lazy_gettext as _l
@@ -14,6 +13,7 @@ from app.admin import office
 from app.admin.fields import LANGUAGES
 from app.admin.frame import SecureView
 from app.models import Practice
+from app.services.local_time import zone_names
 from app.services.students import valid_address
 
 
@@ -47,7 +47,7 @@ class PracticeView(SecureView):
 
     def scaffold_form(self) -> Any:
         """Zones and languages are chosen."""
-        names = [*sorted(z for z in available_timezones() if "/" in z), "UTC"]
+        names = [*sorted(z for z in zone_names() if "/" in z), "UTC"]
         zones = [SelectChoice(name) for name in names]
         self.form_args = self.form_args | {
             "timezone": {"choices": zones},

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -188,7 +189,7 @@ def _in_order(which: list[sa.ColumnElement[bool]]) -> sa.Select[Any]:
 
 def _entries(session: Session, ids: sa.Select[Any], now: datetime) -> tuple[list[Entry], int]:
     rules, these = rules_of(session), ids.subquery()
-    h, o = aliased(EnrolmentHistory), Outbox  # the codes ask the history too
+    h, o = _history(), Outbox
     letter = sa.select(sa.func.max(o.id)).where(
         o.enrolment_id == E.id,
         o.invite_no == E.invite_no,
@@ -213,6 +214,13 @@ def _entries(session: Session, ids: sa.Select[Any], now: datetime) -> tuple[list
     return [_entry(row) for row in rows], rows[0].total if rows else 0
 
 
+@cache
+def _history() -> type[EnrolmentHistory]:
+    """Under a name of its own, for the codes ask the history too; making it takes a while."""
+    return aliased(EnrolmentHistory)
+
+
+@cache
 def _place() -> sa.Case[Any]:
     """1 + those who wait before (WF3)."""
     other = aliased(E)
@@ -224,6 +232,7 @@ def _place() -> sa.Case[Any]:
     return sa.case((E.status == WAITLIST, before.correlate(E).scalar_subquery()))
 
 
+@cache
 def _last_move() -> sa.ScalarSelect[Any]:
     h = aliased(EnrolmentHistory)
     moved = sa.or_(h.from_status.is_(None), h.from_status != h.to_status)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from app.models import (
 )
 from app.models.automation_class import workflow_id_of
 from app.services import policies
-from tests import databases
+from tests import databases, forks
 from tests.cast import NOON, Cast
 
 ROOT = Path(__file__).parent.parent.parent
@@ -218,13 +217,11 @@ def test_no_foreign_key_hangs_in_the_air(filled: Flask) -> None:
 def test_two_upgrades_at_once_both_succeed(empty_url: str) -> None:
     """PostgreSQL by the advisory lock, SQLite by BEGIN IMMEDIATE."""
     environment = os.environ | {"SQLALCHEMY_DATABASE_URI": empty_url}
-    command = [sys.executable, "-m", "flask", "--app", "run_web", "db", "upgrade"]
-    both = [
-        subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    ended = [(one.communicate(timeout=60)[1], one.returncode) for one in both]
-    assert [code for _, code in ended] == [0, 0], ended
+    command = ["-m", "flask", "--app", "run_web", "db", "upgrade"]
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(forks.run, command, env=environment) for _ in range(2)]
+        ended = [one.result() for one in both]
+    assert [one.returncode for one in ended] == [0, 0], ended
     app = databases.app_on(empty_url)
     assert tables(app) == set(db.metadata.tables)
     with app.app_context():

@@ -18,7 +18,7 @@ from flask import Flask
 
 from app.automation.automation_tasks import TASKS
 from app.automation.registry import registration_of
-from app.extensions import db, utcnow, write
+from app.extensions import db, write
 from app.models import (
     AutomationClasses,
     AutomationSchedule,
@@ -41,7 +41,7 @@ from tests import databases
 from tests.web.browsing import csrf_token
 
 E = TrainingEnroll
-NOW = utcnow().replace(microsecond=0)
+NOW = databases.begun_at()
 PASSWORD = "bado-kemi-luna-tofi"
 
 
@@ -66,15 +66,19 @@ def demo_on(url: str, folder: Path, **settings: Any) -> Flask:
 def told(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Flask]:
-    """The whole demo, made once; nobody here changes it."""
-    with databases.a_database(request.param) as url:
-        app = demo_on(url, tmp_path_factory.mktemp("demo"))
+    """The whole demo, made once for all workers; nobody here changes it."""
+    letters = tmp_path_factory.getbasetemp().parent / f"demo-{request.param}"
+
+    def fill(url: str) -> None:
+        app = demo_on(url, letters)
         with app.app_context():
             demo.load(PASSWORD, 1, NOW)
             demo.open_invitations(NOW)
-        yield app
-        with app.app_context():
-            db.engine.dispose()
+        databases.dispose(app)
+
+    app = demo_on(databases.made_once(request.param, "demo", fill), letters)
+    yield app
+    databases.dispose(app)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests import databases
+from tests import databases, forks
 from tests.schedulers import ROOT, environment
 from tests.sink import free_port
 
@@ -38,10 +38,7 @@ def env(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def refused(env: dict[str, str]) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "run_web.py"], cwd=ROOT, env=env, capture_output=True, text=True,
-        timeout=60,
-    )  # fmt: skip
+    done = forks.run(["run_web.py"], env=env)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr.strip()
 

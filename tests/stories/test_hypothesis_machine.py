@@ -609,7 +609,7 @@ def live(session: Session, examples: int, steps: int = 30, **more: Any) -> None:
 
 @pytest.mark.timeout(600)  # acts by the thousand: slow where the machine is shared
 def test_any_order_of_acts_agrees_with_the_oracle(session: Session, kind: str) -> None:
-    live(session, 45 if kind == "sqlite" else 10, derandomize=True)
+    live(session, 30 if kind == "sqlite" else 10, derandomize=True)
 
 
 @pytest.mark.soak

@@ -61,14 +61,13 @@ def office(cast: Cast) -> str:
 
 
 @pytest.fixture
-def cheap(web_app: Flask) -> Iterator[None]:
-    """Passwords are hashed as cheaply as argon2 allows."""
+def strong(web_app: Flask) -> Iterator[None]:
+    """From here on passwords are hashed as in earnest."""
     security = web_app.extensions["security"]
-    strong = security.pwd_context
-    low = {"argon2__memory_cost": 8, "argon2__time_cost": 1, "argon2__parallelism": 1}
-    security.pwd_context = strong.using(**low)
+    cheap = security.pwd_context
+    security.pwd_context = cheap.using(**web_app.config["SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS"])
     yield
-    security.pwd_context = strong
+    security.pwd_context = cheap
 
 
 @pytest.fixture

@@ -17,8 +17,6 @@ from tests.cast import Cast
 from tests.web.browsing import Client, client_of, sign_in
 from tests.web.post import NEW, PASSWORD, letters, link, someone, student_of, there
 
-pytestmark = pytest.mark.usefixtures("cheap")
-
 CLEO = "cleo@example.org"
 FIELDS = {"first_name": "Cleo", "last_name": "Moss", "password": PASSWORD, "terms": "y"}
 

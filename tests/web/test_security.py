@@ -19,8 +19,6 @@ from tests.cast import Cast
 from tests.web.browsing import Client, client_of, csrf_token, sign_in
 from tests.web.post import PASSWORD, letters, someone, there
 
-pytestmark = pytest.mark.usefixtures("cheap")
-
 CODE, SET_UP, LOST = "/codes", "/codes/set-up", "/codes/lost"
 
 

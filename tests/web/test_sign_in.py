@@ -22,14 +22,10 @@ PATH = "/sign-in"
 
 @pytest.fixture
 def ada(web_app: Flask, cast: Cast) -> User:
-    """Ada, with a password as cheap as hashing allows."""
+    """Ada, with a password."""
     user = cast.student("Ada").user
-    context = web_app.extensions["security"].pwd_context
-    cheap = context.using(argon2__memory_cost=8, argon2__time_cost=1, argon2__parallelism=1)
-    web_app.extensions["security"].pwd_context = cheap
     with web_app.app_context():
         user.password = hash_password(PASSWORD)
-    web_app.extensions["security"].pwd_context = context
     return user
 
 
@@ -55,7 +51,10 @@ def test_who_knows_the_password_is_in(client: Client, ada: User) -> None:
     assert "Ada Example" in client.get("/").text
 
 
-def test_an_old_hash_becomes_a_strong_one(client: Client, ada: User, cast: Cast) -> None:
+def test_an_old_hash_becomes_a_strong_one(
+    client: Client, ada: User, cast: Cast, strong: None
+) -> None:
+    assert "m=8,t=1,p=1" in (ada.password or "")
     attempt(client, ada.email, PASSWORD)
     cast.session.expire_all()
     assert (ada.password or "").startswith("$argon2id$v=19$m=65536,t=3,p=4$")
@@ -168,7 +167,7 @@ def test_tries_at_one_account_leave_the_others_alone(
     assert attempt(client_of(web_app, cast.session), ben.email, "wrong").status_code == 400
 
 
-@pytest.mark.usefixtures("counting", "cheap")
+@pytest.mark.usefixtures("counting")
 def test_who_signs_in_often_and_rightly_is_never_too_many(client: Client, cast: Cast) -> None:
     ada = someone(client, cast)
     for _ in range(4):
@@ -183,7 +182,7 @@ def test_who_signs_in_often_and_rightly_is_never_too_many(client: Client, cast: 
 # --- what was typed ---
 
 
-@pytest.mark.usefixtures("cheap", "counting")
+@pytest.mark.usefixtures("counting")
 def test_an_address_is_the_same_however_a_browser_writes_it(client: Client, cast: Cast) -> None:
     jan = someone(client, cast)
     jan.email = "jan@münchen.de"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zoneinfo
-
 import sqlalchemy as sa
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
@@ -12,6 +10,7 @@ from app.models.engine import is_busy
 from app.models.practice import Practice
 from app.models.rules import rules_of
 from app.services import policies
+from app.services.local_time import zone_names
 from app.services.locks import locked
 from app.services.refusals import NotFound, Refusal
 
@@ -80,7 +79,7 @@ def create_practice(session: Session, shortname: str, name: str, timezone: str) 
     shortname, name = shortname.strip(), name.strip()
     if not (1 <= len(shortname) <= 40 and 1 <= len(name) <= 200):
         raise BadPractice
-    if timezone not in zoneinfo.available_timezones():
+    if timezone not in zone_names():
         raise BadPractice
     there = sa.select(Practice.id).where(Practice.shortname == shortname)
     if session.scalar(there) is not None:
