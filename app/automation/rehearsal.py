@@ -90,8 +90,9 @@ def rehearse(
 ) -> Rehearsal:
     """What is planned until `now` + `ahead`, and what each of it would do; nothing of it stays.
 
-    Its task `can_rehearse`; raises `RollsBack`. Of a schedule of all practices only what concerns `practice_id`, if
-    given. The caller ends its transaction soon: until then SQLite lets nobody else write.
+    Its task `can_rehearse`. Of a schedule of all practices only what concerns `practice_id`, if
+    given. The caller ends its transaction soon: until then SQLite lets nobody else write. Raises
+    `RollsBack`.
     """
     found = Rehearsal(now, now + min(ahead, FARTHEST))
     with _unheard(), rollbacks_of(session) as rolled_back:
