@@ -79,6 +79,15 @@ def dry_run(by: AutomationSchedule, now: datetime = NOON, **more: Any) -> Rehear
     return found
 
 
+def tried(cast: Cast, by: AutomationSchedule, now: datetime = NOON, **more: Any) -> Rehearsal:
+    """The same where nothing is committed."""
+    cast.session.flush()
+    before = cast.everything()
+    found = rehearse(cast.session, by, now, **more)
+    assert cast.everything() == before
+    return found
+
+
 def listed(found: Rehearsal) -> Counter[Any]:
     """What was listed: (what, about whom)."""
     return Counter((step.kind, step.subject_id) for step in found.steps)
@@ -205,11 +214,10 @@ def test_every_task_of_ours_that_follows_events_can_be_tried_out(stage: Cast) ->
 # --- what a run would leave out ------------------------------------------------------------------
 
 
-def test_with_nobody_to_write_to_it_says_so(stage: Cast, renew: Renew) -> None:
-    by = schedule(stage, StudentReminderTask)
-    renew()
-    found = dry_run(by, DUE)
-    assert left_out(found) == [(str(stage.pottery.id), "nobody to write to")]
+def test_with_nobody_to_write_to_it_says_so(cast: Cast) -> None:
+    by = schedule(cast, StudentReminderTask)
+    found = tried(cast, by, DUE)
+    assert left_out(found) == [(str(cast.pottery.id), "nobody to write to")]
     assert str(found.left_out[0].status) == "skipped"
 
 
@@ -221,33 +229,27 @@ def test_what_is_too_late_by_now_is_left_out(stage: Cast, renew: Renew) -> None:
     assert done_live(START + SECOND) == {}
 
 
-def test_what_was_due_before_it_was_switched_on_is_left_out(stage: Cast, renew: Renew) -> None:
-    by = enrolled(StudentReminderTask)(stage)
+def test_what_was_due_before_it_was_switched_on_is_left_out(cast: Cast) -> None:
+    by = enrolled(StudentReminderTask)(cast)
     by.active_since = DUE + HOUR
-    renew(DUE + HOUR)
-    found = dry_run(by, DUE + 2 * HOUR)
+    found = tried(cast, by, DUE + 2 * HOUR)
     assert (found.parts, left_out(found)) == (
-        [], [(str(stage.pottery.id), "before-switched-on")],
+        [], [(str(cast.pottery.id), "before-switched-on")],
     )  # fmt: skip
-    assert done_live(DUE + 2 * HOUR) == {}
 
 
-def test_what_ended_before_anyone_confirmed_it_is_not_put_away(stage: Cast, renew: Renew) -> None:
-    by = a_training_is_over(stage)
+def test_what_ended_before_anyone_confirmed_it_is_not_put_away(cast: Cast) -> None:
+    by = a_training_is_over(cast)
     by.active_since = END + HOUR
-    renew(END + HOUR)
-    found = dry_run(by, END + 2 * DAY)
-    assert left_out(found) == [(str(stage.pottery.id), "before-switched-on")]
+    found = tried(cast, by, END + 2 * DAY)
+    assert left_out(found) == [(str(cast.pottery.id), "before-switched-on")]
 
 
-def test_what_waits_for_its_turn_is_named(
-    stage: Cast, renew: Renew, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    by, other = a_training_is_over(stage), stage.training("Weaving", start=START + HOUR)
+def test_what_waits_for_its_turn_is_named(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    by, other = a_training_is_over(cast), cast.training("Weaving", start=START + HOUR)
     monkeypatch.setattr(delete_training, "MOST_AT_ONCE", 1)
-    renew(END + 2 * DAY)
-    found = dry_run(by, END + 2 * DAY)
-    assert [part.items for part in found.parts] == [(str(stage.pottery.id),)]
+    found = tried(cast, by, END + 2 * DAY)
+    assert [part.items for part in found.parts] == [(str(cast.pottery.id),)]
     assert left_out(found) == [(str(other.id), "waits-for-its-turn")]
 
 
@@ -272,32 +274,30 @@ def test_a_schedule_that_rests_is_tried_out_as_if_it_went_on_now(stage: Cast, re
     assert listed(found) == done_live(DUE)
 
 
-def test_one_that_makes_no_sense_says_why(stage: Cast) -> None:
-    by = schedule(stage, StudentReminderTask, beforeafter=AFTER)
-    found = dry_run(by)
+def test_one_that_makes_no_sense_says_why(cast: Cast) -> None:
+    by = schedule(cast, StudentReminderTask, beforeafter=AFTER)
+    found = tried(cast, by)
     assert (found.inert, found.parts) == ("a reminder runs before its event", [])
 
 
-def test_it_looks_as_far_ahead_as_it_is_told(stage: Cast, renew: Renew) -> None:
-    by = enrolled(StudentReminderTask)(stage)
-    renew()
-    assert dry_run(by, NOON, ahead=DAY).steps == []
-    assert len(dry_run(by, NOON, ahead=26 * DAY).steps) == 2
+def test_it_looks_as_far_ahead_as_it_is_told(cast: Cast) -> None:
+    by = enrolled(StudentReminderTask)(cast)
+    assert tried(cast, by, NOON, ahead=DAY).steps == []
+    assert len(tried(cast, by, NOON, ahead=26 * DAY).steps) == 2
 
 
 def test_it_tries_out_so_many_and_says_how_many_it_left(
-    stage: Cast, renew: Renew, monkeypatch: pytest.MonkeyPatch
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by = enrolled(StudentReminderTask)(stage)
+    by = enrolled(StudentReminderTask)(cast)
     for n in range(3):
-        stage.training(f"Weaving {n}", start=START + HOUR)
-    renew()
+        cast.training(f"Weaving {n}", start=START + HOUR)
     monkeypatch.setattr(rehearsal, "MOST", 1)
-    found = dry_run(by)
+    found = tried(cast, by)
     assert (len(found.parts), found.cut) == (1, 3)
     monkeypatch.setattr(rehearsal, "MOST", 50)
     monkeypatch.setattr(rehearsal, "SECONDS", -1.0)
-    found = dry_run(by)
+    found = tried(cast, by)
     assert (len(found.parts), found.cut) == (0, 4)
 
 
@@ -314,14 +314,13 @@ def test_two_invitations_of_a_training_are_dealt_with_together(stage: Cast, rene
     assert listed(found) == done_live(DEADLINE)
 
 
-def test_of_a_schedule_of_all_practices_each_sees_its_own(stage: Cast, renew: Renew) -> None:
-    by = enrolled(StudentReminderTask)(stage)
-    theirs = stage.add(Practice(name="Wool & Co", shortname="wool"))
-    weaving = stage.training("Weaving")
+def test_of_a_schedule_of_all_practices_each_sees_its_own(cast: Cast) -> None:
+    by = enrolled(StudentReminderTask)(cast)
+    theirs = cast.add(Practice(name="Wool & Co", shortname="wool"))
+    weaving = cast.training("Weaving")
     weaving.practice_id = theirs.id
-    renew()
-    assert len(dry_run(by, practice_id=stage.practice.id).parts) == 1
-    found = dry_run(by, practice_id=theirs.id)
+    assert len(tried(cast, by, practice_id=cast.practice.id).parts) == 1
+    found = tried(cast, by, practice_id=theirs.id)
     assert left_out(found) == [(str(weaving.id), "nobody to write to")]
 
 
