@@ -334,7 +334,8 @@ def run(name: str, dry: bool | None) -> None:
     begun = _act(
         lambda session, id_, how: schedules.run_now(session, id_, CONSOLE, dry_run=dry, **how), name
     )
-    click.echo(f"queued run {begun.id} ({begun.execution_id})")
+    said = "queued" if begun.status is RunStatus.QUEUED else "tried out:"
+    click.echo(f"{said} run {begun.id} ({begun.execution_id})")
 
 
 @command.command("pause")

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from app.automation import claims, execution, rehearsal
+from app.automation import claims, execution, rehearsal, scheduler_ops
 from app.automation.automation_tasks import (
     TASKS,
     AutomaticWaitList,
@@ -33,13 +33,15 @@ from app.models import (
     AutomationSchedule,
     BeforeAfterEnum,
     EnrolmentHistory,
+    Job,
     Outbox,
     Practice,
     TrainingEnroll,
 )
+from app.models.rules import Environment, Rules
 from app.models.types import new_uuid
 from tests.automation.tasks import OWN, Chore, registered
-from tests.cast import DAY, DEADLINE, HOUR, NOON, SECOND, START, Cast
+from tests.cast import DAY, DEADLINE, HOUR, MINUTE, NOON, SECOND, START, Cast
 from tests.rules import kind_of_training, limit, of_type
 
 BEFORE, AFTER = BeforeAfterEnum.before, BeforeAfterEnum.after
@@ -205,6 +207,13 @@ def test_the_plan_is_of_its_time_what_changes_afterwards_is_not_in_it(
     assert ("letter_reminder_student", stage.student("Cleo").user_id) in live - listed(found)
 
 
+def test_without_the_savepoint_all_of_it_would_stay(cast: Cast) -> None:
+    by = enrolled(StudentReminderTask)(cast)
+    found = Rehearsal(DUE, DUE)
+    rehearsal._Stage(cast.session, by, found, None).play()
+    assert [kind for kind, _ in cast.letters()].count("reminder_student") == 2
+
+
 def test_every_task_of_ours_that_follows_events_can_be_tried_out(stage: Cast) -> None:
     of_events = [task for task in TASKS if not task.has_plan()]
     assert [task for task in of_events if not task.only_writes_rows()] == []
@@ -278,6 +287,21 @@ def test_one_that_makes_no_sense_says_why(cast: Cast) -> None:
     by = schedule(cast, StudentReminderTask, beforeafter=AFTER)
     found = tried(cast, by)
     assert (found.inert, found.parts) == ("a reminder runs before its event", [])
+
+
+def test_what_is_being_done_at_this_moment_is_left_out(cast: Cast) -> None:
+    by = enrolled(StudentReminderTask)(cast)
+    scheduler_ops.renew_one(cast.session, by, by.name, NOON)
+    cast.session.execute(sa.update(Job).values(claim=new_uuid()))
+    assert left_out(tried(cast, by, DUE)) == [(str(cast.pottery.id), "running")]
+
+
+def test_in_development_all_of_it_is_due_at_once(cast: Cast) -> None:
+    (ben,) = cast.offer("Ben")
+    cast.session.info["rules"] = Rules(environment=Environment.DEVELOPMENT)
+    found = tried(cast, cast.schedule, ahead=MINUTE)
+    assert [part.items for part in found.parts] == [(ben.uuid,)]
+    assert kinds(found)["history_expired"] == 1
 
 
 def test_it_looks_as_far_ahead_as_it_is_told(cast: Cast) -> None:

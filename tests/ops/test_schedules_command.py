@@ -165,6 +165,9 @@ def test_a_dry_run_of_events_shows_what_each_run_would_do_and_writes_nothing(she
     moves = [(step["kind"], step["subject_id"]) for step in told["steps"]][:2]
     assert moves == [("history_expired", ben), ("history_invited", cleo)]
     assert shell.everything() == before
+    recorded = shell("schedules", "run", "waitlist_invitation_expiry", "--dry-run")
+    assert recorded.stdout.startswith("tried out: run ")
+    assert shown(shell, "history", "waitlist_invitation_expiry")[0]["result"]["would_send"] == 4
 
 
 def test_a_run_by_hand_is_queued_once_as_many_as_may(shell: Shell, daily: str) -> None:
