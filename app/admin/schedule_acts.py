@@ -14,6 +14,7 @@ from app.admin.acts import Act, Question
 from app.admin.fields import InstantField, WholeNumber, legible, readable
 from app.admin.schedule_typed import door
 from app.automation import schedules as event_schedules
+from app.automation.rehearsal import can_rehearse
 from app.automation.trial import can_be_tried
 from app.models.schedule import ScheduleType
 from app.services import schedules
@@ -232,4 +233,4 @@ REACHING = ("go-live", "run-now")  # acts that are asked with how many they reac
 
 def can_try(row: Any) -> bool:
     """Whether the page offers to try it out."""
-    return recurs(row) and can_be_tried(row)
+    return can_be_tried(row) if recurs(row) else can_rehearse(row)

@@ -13,11 +13,12 @@ from flask_admin.base import expose
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from app.admin import items, office
+from app.admin import event_trials, items, office
 from app.admin.schedule_plots import bars_of_days, bars_of_lengths
 from app.admin.schedule_typed import door, zone_of
 from app.automation import schedules as event_schedules
 from app.automation.lock import wake_scheduler
+from app.automation.rehearsal import can_rehearse, rehearse
 from app.automation.trial import CannotBeTried, Trial, plan_of
 from app.extensions import db, unit, utcnow
 from app.models import AutomationRun, AutomationSchedule, Student, User
@@ -66,6 +67,8 @@ class SchedulePages:
     def dry_run_view(self: Any) -> Any:
         """The plan of a run that would begin now, as a table or a file; nothing is done (P1)."""
         row = self.get_one(request.form.get("id"))
+        if row.schedule_type in (None, ScheduleType.EVENT) and can_rehearse(row):
+            return self._rehearsed(row)
         try:
             trial = plan_of(db.session(), row, utcnow())
         except CannotBeTried as no:
@@ -84,6 +87,30 @@ class SchedulePages:
             skipped=run_reasons.in_words(trial.skipped) if trial.skipped else None,
             shown=list(trial.plan.steps[:MOST_STEPS]) if trial.plan else [],
             called=called,
+        )
+
+    def _rehearsed(self: Any, row: AutomationSchedule) -> Any:
+        """The same of one that follows events: what its items would do from now on."""
+        session, id_ = db.session(), row.id
+        try:
+            found = rehearse(session, row, utcnow(), practice_id=office.practice_id())
+        except Refusal as no:
+            flash(str(no.sentence), "error")
+            return redirect(self.get_url(".details_view", id=id_), 303)
+        finally:
+            session.rollback()  # nobody waits while the page is made
+        if request.form.get("as") == "csv":
+            return event_trials.file_of(session, found)
+        lines = event_trials.lines_of(session, found)
+        return self.render(
+            "admin/schedules/event_dry_run.html",
+            model=self.get_one(str(id_)),
+            found=found,
+            count=len(lines),
+            changes=sum(not line.letter for line in lines),
+            shown=lines[: event_trials.MOST_LINES],
+            absent=event_trials.absent_of(session, found),
+            off=event_trials.in_words(found.off) if found.off else None,
         )
 
     # --- what became of it ---

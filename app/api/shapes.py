@@ -142,7 +142,10 @@ class Switch(Keys):
 
 
 class RunBody(Optional):
-    """A run by hand; dry_run wins over the schedule's own."""
+    """A run by hand; dry_run wins over the schedule's own.
+
+    A schedule that follows events only takes true: what its items would do is told at once.
+    """
 
     dry_run: bool | None = None
 
@@ -198,7 +201,7 @@ class Execution(BaseModel):
 
 
 class Queued(BaseModel):
-    """A run that waits for the scheduler."""
+    """A run that waits for the scheduler; a dry run of events is over already."""
 
     message: str
     status: str
@@ -351,7 +354,7 @@ class Removed(BaseModel):
 
 
 class Begun(BaseModel):
-    """A run that waits for the scheduler."""
+    """A run that waits for the scheduler; a dry run of events is over already."""
 
     execution_id: str
     status: RunStatus

@@ -116,6 +116,9 @@ class BaseAutomationTask:
     destructive: ClassVar[bool] = False  # never hurried in DEVELOPMENT
     config_model: ClassVar[Any] = None  # the pydantic model of the schedule's `task_config`
     runs_when_gone: ClassVar[bool] = False  # runs although its item is no longer planned
+    # Its work is rows of our database and nothing else, so that a dry run can do it and take it
+    # back. Each class says so for itself: one that adds to another may also ask a web service.
+    only_rows: ClassVar[bool] = False
 
     result: dict[str, Any] | None = None  # counters, for the run's record
 
@@ -202,6 +205,18 @@ class BaseAutomationTask:
         return planned
 
     @classmethod
+    def without_limit(
+        cls,
+        session: Session,
+        automation: AutomationSchedule,
+        now: datetime,
+        items: Sequence[str] | None = None,
+        left_out: LeftOut | None = None,
+    ) -> dict[str, Occurrence]:
+        """As `planned`, with what waits for its turn because only so many are done at once."""
+        return cls.planned(session, automation, now, items, left_out)
+
+    @classmethod
     def last_moment(cls, automation: AutomationSchedule, occurrence: Occurrence) -> datetime | None:
         """Until when it may run; afterwards it is `missed`. None: it is never too late (WA10)."""
         grace = automation.misfire_grace_time
@@ -270,6 +285,11 @@ class BaseAutomationTask:
     def has_plan(cls) -> bool:
         """It says beforehand what it would do, so that it can be tried out."""
         return cls.plan is not BaseAutomationTask.plan
+
+    @classmethod
+    def only_writes_rows(cls) -> bool:
+        """Its work can be done and taken back, so that a schedule of events can be tried out."""
+        return bool(vars(cls).get("only_rows"))
 
     # --- planning by hand (WA4) ---
 

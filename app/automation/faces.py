@@ -11,6 +11,7 @@ from flask import current_app, has_app_context
 from sqlalchemy.orm import Session
 
 from app.automation.registry import Registration, get_automation_class
+from app.automation.rehearsal import can_rehearse, rehearse
 from app.automation.scheduler_ops import renew_one
 from app.models.automation import AutomationSchedule, MadeBy
 from app.services.deadline import WAITLIST_TASK, answer_windows, remind_before
@@ -36,7 +37,7 @@ def door(via: MadeBy, **known: Any) -> Door:
     Outside an application the documented defaults hold; `known` wins over both (T10).
     """
     defaults = _defaults(current_app.extensions["settings"]) if has_app_context() else {}
-    return Door(via, face_of, _renew, **(defaults | known))
+    return Door(via, face_of, _renew, _rehearse, **(defaults | known))
 
 
 def _defaults(settings: Settings) -> dict[str, Any]:
@@ -80,6 +81,12 @@ def _face(record: Registration) -> TaskFace:
 
 def _renew(session: Session, schedule: AutomationSchedule, former: str, now: datetime) -> None:
     renew_one(session, schedule, former, now)
+
+
+def _rehearse(
+    session: Session, schedule: AutomationSchedule, now: datetime
+) -> dict[str, Any] | None:
+    return rehearse(session, schedule, now).as_dry_result if can_rehearse(schedule) else None
 
 
 def _takes_anything(_config: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from app.automation import faces, recurring_runs, scheduler_ops, scheduler_upkee
 from app.automation.automation_base import Skip
 from app.automation.lock import wake_scheduler
 from app.automation.planned import planned
+from app.automation.rehearsal import AHEAD, FARTHEST, can_rehearse, rehearse
 from app.automation.steps import PermanentError
 from app.extensions import db, unit, utcnow
 from app.models import AutomationSchedule, Job, MadeBy, RunStatus, ScheduleState, ScheduleType
@@ -53,7 +54,7 @@ from app.services import schedule_health as health
 from app.services.actors import CONSOLE
 from app.services.recurrence import Preview
 from app.services.schedule_errors import InvalidScheduleException
-from app.services.schedule_faces import Door
+from app.services.schedule_faces import Door, cannot_be_tried
 from app.services.schedule_reading import MOST_RUNS, timing_of
 from app.services.schedule_views import as_execution, as_preview, as_schedule
 from config import Settings
@@ -222,14 +223,25 @@ def _ahead(row: AutomationSchedule, count: int) -> tuple[Preview, list[Any]]:
 
 @command.command("dry-run")
 @name_argument
+@click.option(
+    "--days",
+    type=click.IntRange(0, FARTHEST.days),
+    default=AHEAD.days,
+    show_default=True,
+    help="Of one that follows events: how far to look ahead.",
+)
 @json_option
 @with_appcontext
 @needs_database
-def dry_run(name: str, as_json: bool) -> None:
-    """What a run that began now would do; nothing is written, nothing is counted."""
+def dry_run(name: str, days: int, as_json: bool) -> None:
+    """What a run that began now would do; nothing is written, nothing is counted.
+
+    Of a schedule that follows events: what the runs that are due would do, and those ahead.
+    """
     row = _schedule(name)
     if row.schedule_type == ScheduleType.EVENT:
-        raise Ended("An event schedule runs for its items only: see flask jobs list.", REFUSED)
+        _dry_run_of_events(row, timedelta(days=days), as_json)
+        return
     face = faces.face_of(_task(row))
     if face is None:
         raise Ended(f"No code is registered for {printable(_task(row))}.", NOT_FOUND)
@@ -251,6 +263,29 @@ def dry_run(name: str, as_json: bool) -> None:
     counts = {"letters": told["would_send"], "profiles": told["would_visit"]}
     said = ", ".join(f"{what} {n}" for what, n in counts.items() if n)
     note(f"steps: {told['total']}{f' ({said})' if said else ''}; nothing was written.")
+
+
+def _dry_run_of_events(row: AutomationSchedule, ahead: timedelta, as_json: bool) -> None:
+    if not can_rehearse(row):
+        raise cannot_be_tried()
+    try:
+        found = rehearse(db.session(), row, utcnow(), ahead=ahead)
+    finally:
+        db.session.rollback()
+    if as_json:
+        print_json(found.as_dry_result)
+        return
+    print_table(
+        ("step", "for", "what"), [(one.kind, one.subject_id, one.text) for one in found.steps]
+    )
+    for one in found.left_out:
+        note(f"left out: {printable(one.item)}, due {utc(one.due)}: {printable(one.reason)}")
+    if resting := found.off or found.inert:
+        note(f"It does nothing as it is: {printable(resting)}.")
+    if found.cut:
+        note(f"not tried out any more: {found.cut} that are due later.")
+    letters = f" (letters {found.sends})" if found.sends else ""
+    note(f"steps: {len(found.steps)}{letters} until {utc(found.until)}; nothing was written.")
 
 
 @command.command("history")
@@ -299,7 +334,8 @@ def run(name: str, dry: bool | None) -> None:
     begun = _act(
         lambda session, id_, how: schedules.run_now(session, id_, CONSOLE, dry_run=dry, **how), name
     )
-    click.echo(f"queued run {begun.id} ({begun.execution_id})")
+    said = "queued" if begun.status is RunStatus.QUEUED else "tried out:"
+    click.echo(f"{said} run {begun.id} ({begun.execution_id})")
 
 
 @command.command("pause")

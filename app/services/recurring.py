@@ -150,33 +150,49 @@ def queue(
 
     None: the ledger knows this occurrence, so it is done or under way.
     """
-    execution_id = runs.queue(
-        session,
-        {
-            "execution_id": new_uuid(),
-            "schedule_id": schedule.id,
-            "item": schedule.schedule_id,
-            "occurrence": occurrence,
-            "due_at": due,
-            "not_before": now,
-            "trigger": cause.trigger,
-            "triggered_by": cause.by,
-            "parent_execution_id": cause.parent,
-            "retry_of": cause.retry_of,
-            "missed_count": cause.missed,
-            "dry_run": schedule.dry_run if cause.dry_run is None else cause.dry_run,
-            "config_snapshot": {
-                "task_config": dict(schedule.task_config or {}),
-                "context_data": dict(schedule.context_data or {}),
-                **({"parent": dict(cause.told)} if cause.told else {}),
-                **({"asked": dict(cause.asked)} if cause.asked else {}),
-            },
-        },
-    )
+    execution_id = runs.queue(session, _row(schedule, occurrence, due, cause) | {"not_before": now})
     if execution_id is not None:
         upsert_many(session, Job, [_alarm(session, schedule, execution_id, now)], key="id")
         schedule.last_execution_id = execution_id
     return execution_id
+
+
+def tried_out(
+    session: Session,
+    schedule: AutomationSchedule,
+    now: datetime,
+    cause: Cause,
+    result: dict[str, Any],
+) -> str:
+    """A dry run that is over already, with what it found; its execution id."""
+    row = _row(schedule, f"manual:{new_uuid()}", now, cause)
+    over = {"started_at": now, "finished_at": now, "duration_ms": 0, "result": result}
+    return runs.tried_out(session, row | over)
+
+
+def _row(
+    schedule: AutomationSchedule, occurrence: str, due: datetime, cause: Cause
+) -> dict[str, Any]:
+    """A run of a schedule as a whole."""
+    return {
+        "execution_id": new_uuid(),
+        "schedule_id": schedule.id,
+        "item": schedule.schedule_id,
+        "occurrence": occurrence,
+        "due_at": due,
+        "trigger": cause.trigger,
+        "triggered_by": cause.by,
+        "parent_execution_id": cause.parent,
+        "retry_of": cause.retry_of,
+        "missed_count": cause.missed,
+        "dry_run": schedule.dry_run if cause.dry_run is None else cause.dry_run,
+        "config_snapshot": {
+            "task_config": dict(schedule.task_config or {}),
+            "context_data": dict(schedule.context_data or {}),
+            **({"parent": dict(cause.told)} if cause.told else {}),
+            **({"asked": dict(cause.asked)} if cause.asked else {}),
+        },
+    }
 
 
 def note(

@@ -599,13 +599,20 @@ def queue(session: Session, row: dict[str, Any]) -> str | None:
     return _born(session, QUEUED, row)
 
 
+def tried_out(session: Session, row: dict[str, Any]) -> str:
+    """Write down a dry run that is over; its execution id."""
+    execution_id = _born(session, RunStatus.SUCCESS, row | {"attempt": 1})
+    assert execution_id is not None  # noqa: S101  nobody else has this uuid
+    return execution_id
+
+
 def _born(session: Session, status: RunStatus, row: dict[str, Any]) -> str | None:
-    """A run that has not begun, unless the ledger knows its occurrence; its execution id."""
+    """A new run, unless the ledger knows its occurrence; its execution id."""
     insert = postgresql.insert if dialect_of(session) == "postgresql" else sqlite.insert
     once = insert(AutomationRun).on_conflict_do_nothing(
         index_elements=["schedule_id", "item", "occurrence"]
     )
-    born = once.values(status=status, attempt=0, **row).returning(AutomationRun.execution_id)
+    born = once.values(status=status, **{"attempt": 0} | row).returning(AutomationRun.execution_id)
     execution_id: str | None = session.scalar(born)
     return execution_id
 

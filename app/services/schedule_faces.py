@@ -65,9 +65,13 @@ class TaskFace:
     def require_plan(self) -> None:
         """It can be tried out. Raises `InvalidScheduleException` (P3)."""
         if not self.can_plan:
-            raise InvalidScheduleException(
-                _("this task can't be tried out"), {"dry_run": _("this task can't be tried out")}
-            )
+            raise cannot_be_tried()
+
+
+def cannot_be_tried() -> InvalidScheduleException:
+    """The task does not say beforehand what it would do (P3)."""
+    why = _("this task can't be tried out")
+    return InvalidScheduleException(why, {"dry_run": why})
 
 
 def _renew_nothing(
@@ -76,16 +80,26 @@ def _renew_nothing(
     return None
 
 
+def _tries_nothing(
+    _session: Session, _schedule: AutomationSchedule, _now: datetime
+) -> dict[str, Any] | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Door:
     """Where somebody came in: what is written where nothing was given, and what tasks there are.
 
-    `renew` plans a schedule that follows events, whose items only its task knows.
+    `renew` plans a schedule that follows events, whose items only its task knows; `rehearse` says
+    what such a one would do, as its record shows it, None: its task can't be tried out.
     """
 
     via: MadeBy
     face: Callable[[str], TaskFace | None]
     renew: Callable[[Session, AutomationSchedule, str, datetime], Any] = _renew_nothing
+    rehearse: Callable[[Session, AutomationSchedule, datetime], dict[str, Any] | None] = (
+        _tries_nothing
+    )
     of_jobs: OptionDefaults = OF_JOBS
     of_schedules: OptionDefaults = OF_SCHEDULES
     timeouts: BotTimeouts = field(default_factory=BotTimeouts)

@@ -14,8 +14,9 @@ from app.models.automation import AutomationRun, AutomationSchedule, RunTrigger,
 from app.models.types import new_uuid
 from app.services import recurring, runs
 from app.services import schedule_filling as filling
+from app.services.actors import Actor
 from app.services.schedule_errors import ScheduleConflictException, WorkflowNotFoundException
-from app.services.schedule_faces import Door
+from app.services.schedule_faces import Door, cannot_be_tried
 from app.services.schedule_reading import Who, actor_of, get_run, live_runs
 from app.services.schedule_records import decided, record
 from app.services.schedule_taking import a_bool, face_of, take
@@ -36,13 +37,15 @@ def run_now(
 ) -> AutomationRun:
     """A run that begins at once, also while the schedule rests; ring the scheduler afterwards.
 
-    The same key within 24 hours is the same run, if the same was asked for. Raises
-    `ScheduleNotFoundException`, `WorkflowNotFoundException`, `InvalidScheduleException` and, if as
-    many run as may or the key came with another body, `ScheduleConflictException`.
+    Of a schedule that follows events only a dry run, which is over when it is returned: what all
+    its items would do (P1). The same key within 24 hours is the same run, if the same was asked
+    for. Raises `ScheduleNotFoundException`, `WorkflowNotFoundException`, `InvalidScheduleException`
+    and, if as many run as may or the key came with another body, `ScheduleConflictException`.
     """
     actor = actor_of(user_id)
     schedule = take(session, schedule_id, actor)
-    if schedule.schedule_type == ScheduleType.EVENT:
+    of_events = schedule.schedule_type == ScheduleType.EVENT
+    if of_events and dry_run is not True:
         raise filling.bad("schedule_type", _("an event schedule runs for its items only"))
     face = face_of(schedule, door)
     if face is None:
@@ -53,6 +56,8 @@ def run_now(
     asked = _asked(idempotency_key, dry_run)
     if known := _known_run(session, schedule, asked, now):
         return known
+    if of_events:
+        return _tried_out(session, schedule, actor, now, door, asked)
     if schedule.dry_run if dry_run is None else dry_run:
         face.require_plan()
     if _live(session, schedule) >= (schedule.max_instances or face.max_instances):
@@ -63,6 +68,28 @@ def run_now(
     record(
         session, schedule, "schedule_run_now", actor, door.via, now,
         was=decided(schedule), execution_id=begun,
+    )  # fmt: skip
+    return get_run(session, begun)
+
+
+def _tried_out(
+    session: Session,
+    schedule: AutomationSchedule,
+    actor: Actor,
+    now: datetime,
+    door: Door,
+    asked: Mapping[str, Any],
+) -> AutomationRun:
+    """The record of a dry run of a schedule that follows events; nothing else of it stays."""
+    was = decided(schedule)
+    result = door.rehearse(session, schedule, now)
+    if result is None:
+        raise cannot_be_tried()
+    cause = recurring.Cause(RunTrigger.MANUAL, actor.name, dry_run=True, asked=asked)
+    begun = recurring.tried_out(session, schedule, now, cause, result)
+    record(
+        session, schedule, "schedule_run_now", actor, door.via, now,
+        was=was, execution_id=begun,
     )  # fmt: skip
     return get_run(session, begun)
 

@@ -284,6 +284,8 @@ def test_a_dry_run_shows_its_plan_and_changes_nothing(desk: Desk, cast: Cast) ->
 
 
 def test_a_task_without_a_plan_is_not_tried_out(desk: Desk, cast: Cast) -> None:
+    cast.schedule.automation_class = cast.task("SomebodyElses")
+    cast.session.commit()
     assert desk.post(f"{AT}/dry-run/", id=cast.schedule.id).status_code == 303
     assert "can&#39;t be tried out" in desk.get(f"{AT}/").text
     assert "Dry run" not in desk.get(f"{AT}/details/?id={cast.schedule.id}").text

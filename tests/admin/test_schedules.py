@@ -10,7 +10,13 @@ import sqlalchemy as sa
 
 from app.automation.automation_tasks import StudentReminderTask
 from app.extensions import utcnow
-from app.models import AutomationClasses, AutomationSchedule, Practice, TrainingType
+from app.models import (
+    AutomationClasses,
+    AutomationSchedule,
+    BeforeAfterEnum,
+    Practice,
+    TrainingType,
+)
 from tests.admin.desk import Desk, form_values
 from tests.cast import DAY, HOUR, Cast
 
@@ -364,3 +370,52 @@ def test_who_has_seen_another_list_confirms_nothing(desk: Desk, cast: Cast) -> N
 def test_other_schedules_have_nothing_to_confirm(desk: Desk, cast: Cast) -> None:
     answer = desk.act("automationschedule", "confirm-past", cast.schedule.id, count="1")
     assert answer.status_code == 409
+
+
+# --- tried out -----------------------------------------------------------------------------------
+
+
+def test_a_dry_run_tells_what_becomes_of_each_invitation_and_changes_nothing(
+    desk: Desk, cast: Cast
+) -> None:
+    invited(cast)
+    cast.enrol("Cleo", utcnow())
+    cast.session.commit()
+    assert "Dry run" in desk.get(f"automationschedule/details/?id={cast.schedule.id}").text
+    before = cast.everything()
+    page = desk.post("automationschedule/dry-run/", id=cast.schedule.id)
+    assert page.status_code == 200
+    assert ("Ben Example" in page.text, "ran out" in page.text) == (True, True)
+    assert ("Cleo Example" in page.text, "Letter: Invitation<" in page.text) == (True, True)
+    file = desk.post("automationschedule/dry-run/", **{"id": cast.schedule.id, "as": "csv"})
+    told = [line.split(",")[2:] for line in file.get_data().decode("utf-8-sig").splitlines()[1:]]
+    assert sorted(told) == sorted(
+        [
+            ["Pottery", "ran out", "Ben Example"],
+            ["Pottery", "invited", "Cleo Example"],
+            ["Pottery", "Letter: Invitation ran out", "Ben Example"],
+            ["Pottery", "Letter: Student's invitation ran out", "Tess Example"],
+            ["Pottery", "Letter: Invitation", "Cleo Example"],
+            ["Pottery", "Letter: Student invited", "Tess Example"],
+        ]
+    )
+    cast.session.expire_all()
+    assert cast.everything() == before
+
+
+def test_a_dry_run_tells_what_is_left_out_and_why(desk: Desk, cast: Cast) -> None:
+    now = utcnow()
+    cast.pottery.events[0].start_time = now + 5 * DAY
+    cast.pottery.events[0].end_time = now + 5 * DAY + HOUR
+    of = cast.task("StudentReminderTask")
+    facts = {"beforeafter": BeforeAfterEnum.before, "interval": 3 * DAY, "active": False}
+    row = cast.add(AutomationSchedule(name="Remind", automation_class=of, **facts))
+    cast.session.commit()
+    page = desk.post("automationschedule/dry-run/", id=row.id).text
+    assert "its schedule is off. It is what would happen if it were switched on now." in page
+    assert "there is nobody to write to" in page
+    assert "There is nothing to do until then." in page
+    row.beforeafter = BeforeAfterEnum.after
+    cast.session.commit()
+    page = desk.post("automationschedule/dry-run/", id=row.id).text
+    assert "It plans nothing: a reminder runs before its event." in page

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app.extensions import utcnow
 from app.models import AutomationClasses, AutomationRun, AutomationSchedule, Practice
 from tests.api.program import CRON, NOBODYS, SCHEDULE, Program, program_of
-from tests.cast import Cast
+from tests.cast import DAY, HOUR, Cast
 from tests.web.browsing import Client
 
 SCHEDULES = "/api/v1/schedules"
@@ -196,6 +197,41 @@ def test_a_schedule_of_events_can_be_looked_at(program: Program, cast: Cast) -> 
     for part in ("preview", "stats", "explain", "conflicts", "executions"):
         assert program.get(f"{at}/{part}").status_code == 200, part
     assert program.post(f"{at}/run").status_code == 400
+
+
+def test_a_schedule_of_events_is_tried_out_and_only_the_record_of_it_stays(
+    program: Program, cast: Cast
+) -> None:
+    now = utcnow()
+    cast.pottery.events[0].start_time = now + 9 * DAY
+    cast.pottery.events[0].end_time = now + 9 * DAY + HOUR
+    cast.enrol_all("Ada", "Ben", "Cleo", now=now - 3 * DAY)
+    cast.leave(cast.row("Ada"), now - 3 * DAY)
+    cast.session.commit()
+    at, before = f"{SCHEDULES}/{cast.schedule.schedule_id}", cast.everything()
+    key = {"Idempotency-Key": "once"}
+    begun = program.post(f"{at}/run", {"dry_run": True}, headers=key)
+    assert (begun.status_code, begun.json["status"]) == (202, "success")
+    assert program.post(f"{at}/run", {"dry_run": True}, headers=key).json == begun.json
+    (run,) = program.get(f"{at}/executions").json["executions"]
+    assert (run["execution_id"], run["dry_run"]) == (begun.json["execution_id"], True)
+    assert (run["messages_sent"], run["profiles_visited"]) == (0, 0)
+    assert (run["result"]["total"], run["result"]["would_send"]) == (6, 4)
+    ben = cast.row("Ben").uuid
+    assert ("history_expired", ben) in {
+        (step["kind"], step["subject_id"]) for step in run["result"]["steps"]
+    }
+    cast.session.expire_all()
+    assert cast.everything() == before
+    for live in ({"dry_run": False}, {}):
+        assert program.post(f"{at}/run", live).status_code == 400
+
+
+def test_who_cannot_be_tried_out_says_so(program: Program, cast: Cast) -> None:
+    cast.schedule.automation_class = cast.task("birthday")  # it follows no events
+    cast.session.commit()
+    refused = program.post(f"{SCHEDULES}/{cast.schedule.schedule_id}/run", {"dry_run": True})
+    assert (refused.status_code, "can't be tried out" in refused.text) == (400, True)
 
 
 def test_a_configuration_is_looked_at_and_nothing_written(program: Program, cast: Cast) -> None:

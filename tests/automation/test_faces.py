@@ -146,7 +146,8 @@ def test_the_settings_are_what_a_door_writes(app: Flask) -> None:
 
 def test_without_settings_a_door_writes_what_is_documented(app: Flask) -> None:
     with app.app_context():
-        assert door(MadeBy.FORM) == Door(MadeBy.FORM, face_of, door(MadeBy.FORM).renew)
+        its = door(MadeBy.FORM)
+        assert its == Door(MadeBy.FORM, face_of, its.renew, its.rehearse)
     assert (B.of_jobs, B.of_schedules) == (OF_JOBS, OF_SCHEDULES)
 
 

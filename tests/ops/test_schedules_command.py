@@ -134,7 +134,6 @@ def test_of_one_that_follows_events_the_preview_has_the_jobs_of_its_items(shell:
     found = shown(shell, "preview", "waitlist_invitation_expiry")
     assert [job["item"] for job in found["jobs"]] == [ben]
     assert ben in shell("schedules", "preview", "waitlist_invitation_expiry").stdout
-    assert shell("schedules", "dry-run", "waitlist_invitation_expiry").exit_code == 2
 
 
 # --- trying out ----------------------------------------------------------------------------------
@@ -153,6 +152,22 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(shell: Shell) -> None:
     assert shown(shell, "dry-run", NAME)["would_send"] == 1
     assert shell.everything() == before
     assert shell.rows(Outbox, Outbox.kind) == []
+
+
+def test_a_dry_run_of_events_shows_what_each_run_would_do_and_writes_nothing(shell: Shell) -> None:
+    (ben, cleo) = shell.overdue("Ben", "Cleo")
+    before = shell.everything()
+    done = shell("schedules", "dry-run", "waitlist_invitation_expiry", "--days", "0")
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.startswith("steps: 6 (letters 4) until ")
+    assert "Ben" not in done.stdout  # ids, no names
+    told = shown(shell, "dry-run", "waitlist_invitation_expiry")
+    moves = [(step["kind"], step["subject_id"]) for step in told["steps"]][:2]
+    assert moves == [("history_expired", ben), ("history_invited", cleo)]
+    assert shell.everything() == before
+    recorded = shell("schedules", "run", "waitlist_invitation_expiry", "--dry-run")
+    assert recorded.stdout.startswith("tried out: run ")
+    assert shown(shell, "history", "waitlist_invitation_expiry")[0]["result"]["would_send"] == 4
 
 
 def test_a_run_by_hand_is_queued_once_as_many_as_may(shell: Shell, daily: str) -> None:

@@ -14,6 +14,8 @@ from app.services import letters
 class SendAttendeeListTask(ReminderTask):
     """A letter to each trainer who accepted, with the list as it is when the letter goes out."""
 
+    only_rows = True
+
     def execute(self) -> dict[str, int]:
         """Promise the letters. Raises `Skip` if nobody comes, or there is nobody to write to."""
         schedule = self.schedule()

@@ -36,6 +36,7 @@ class AutomaticWaitList(BaseAutomationTask):
     misfire_grace_time = None
     late = Late.ALWAYS
     runs_when_gone = True
+    only_rows = True
 
     @staticmethod
     def query() -> Sequence[TrainingEnroll]:

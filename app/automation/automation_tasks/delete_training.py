@@ -40,6 +40,7 @@ class DeleteTrainingTask(LockingTask, TrainingTask):
     late = Late.ALWAYS
     destructive = True
     config_model = ArchiveConfig
+    only_rows = True
 
     @staticmethod
     def query() -> Sequence[Training]:
@@ -66,6 +67,18 @@ class DeleteTrainingTask(LockingTask, TrainingTask):
         if items is not None:
             return found
         return occurrences.at_most_due(session, automation, found, now, MOST_AT_ONCE)
+
+    @classmethod
+    def without_limit(
+        cls,
+        session: Session,
+        automation: AutomationSchedule,
+        now: datetime,
+        items: Sequence[str] | None = None,
+        left_out: LeftOut | None = None,
+    ) -> dict[str, Occurrence]:
+        """All of it, not the first fifty alone."""
+        return super().planned(session, automation, now, items, left_out)
 
     @classmethod
     def why_inert(cls, automation: AutomationSchedule) -> str | None:

@@ -30,6 +30,7 @@ class StudentOpenSpotReminder(LockingTask, ReminderTask):
 
     anchor = Anchor.FIRST_START
     config_model = OpenSpotConfig
+    only_rows = True
 
     def execute(self) -> dict[str, int]:
         """Fill, then promise the letters. Raises `Skip` if it is full, or nobody is to be told."""

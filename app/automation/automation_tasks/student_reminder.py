@@ -11,6 +11,8 @@ from app.services import letters
 class StudentReminderTask(ReminderTask):
     """A letter to each enrolled student; who joins later knows the dates from `enrolled`."""
 
+    only_rows = True
+
     def execute(self) -> dict[str, int]:
         """Promise the letters. Raises `Skip` if there is nobody to write to."""
         schedule = self.schedule()

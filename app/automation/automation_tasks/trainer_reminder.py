@@ -11,6 +11,8 @@ from app.services import letters
 class TrainerReminderTask(ReminderTask):
     """A letter to each trainer who accepted."""
 
+    only_rows = True
+
     def execute(self) -> dict[str, int]:
         """Promise the letters. Raises `Skip` if there is nobody to write to."""
         schedule = self.schedule()

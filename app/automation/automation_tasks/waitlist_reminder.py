@@ -18,6 +18,7 @@ class WaitlistReminderTask(ReminderTask):
     """A letter to each who waits: their place in line, the time to answer, links to stay or go."""
 
     anchor = Anchor.FIRST_START
+    only_rows = True
 
     def execute(self) -> dict[str, int]:
         """Promise the letters. Raises `Skip` if there is nobody to write to."""
