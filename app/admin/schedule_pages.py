@@ -53,6 +53,7 @@ CAUSES = {
     "live": _l("Not too many run at once"),
     "window": _l("Its next run is inside the hours for letters"),
     "outcomes": _l("Its last runs went well"),
+    "missed": _l("It comes in time"),
     "plan": _l("It plans something"),
 }
 

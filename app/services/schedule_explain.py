@@ -22,6 +22,7 @@ from app.services.plan import job_id
 from app.services.recurring import WITHOUT_TIME
 from app.services.schedule_errors import InvalidScheduleException, ScheduleNotFoundException
 from app.services.schedule_faces import Door, TaskFace
+from app.services.schedule_health import Missed, missed_lately
 from app.services.schedule_models import in_window
 from app.services.schedule_reading import Who, actor_of, live_runs
 
@@ -66,6 +67,7 @@ def explain(
         _live(session, schedule, face),
         _window(session, schedule, now),
         _outcomes(session, schedule),
+        _missed(session, schedule, now),
     ]
 
 
@@ -235,6 +237,19 @@ def _outcomes(session: Session, schedule: AutomationSchedule) -> Finding:
         return _said("outcomes", None)
     told = "; ".join(f"{status.value}: {error or '-'}" for status, error in last)
     return _said("outcomes", _("Its last runs came to nothing: %(told)s", told=told[:500]))
+
+
+def _missed(session: Session, schedule: AutomationSchedule, now: datetime) -> Finding:
+    """Whether it came too late of late, and the grace that would have let it run (S2)."""
+    for one in missed_lately(session, now, schedule):
+        return _said("missed", grace_words(one))
+    return _said("missed", None)
+
+
+def grace_words(one: Missed) -> str:
+    """`Missed 4 times in 30 days: raise grace to 7200 s.`"""
+    return _("Missed %(count)s times in 30 days: raise grace to %(seconds)s s.",
+             count=one.count, seconds=one.grace_seconds)  # fmt: skip
 
 
 def _last(session: Session, schedule: AutomationSchedule) -> Iterator[tuple[RunStatus, str | None]]:
