@@ -434,6 +434,8 @@ def test_the_page_says_why_nothing_runs_and_how_to_mend_it(desk: Desk, cast: Cas
     whole = desk.get(f"{AT}/why/").text
     assert row.name in whole
     assert "Runs that wait" in whole
+    assert "CPU since it began" in whole
+    assert "this page's process" in whole
 
 
 def test_one_that_came_too_late_says_at_its_field_which_grace_it_needs(

@@ -163,7 +163,8 @@ def ended(
     desk.cast.add(
         AutomationRun(
             schedule_id=row.id, item=row.schedule_id, occurrence=new_uuid(), status=status,
-            due_at=more.pop("due_at", NOON), finished_at=more.pop("at", NOON), duration_ms=int(seconds * 1000), **more,
+            due_at=more.pop("due_at", NOON), finished_at=more.pop("at", NOON),
+            duration_ms=int(seconds * 1000), **more,
         )
     )  # fmt: skip
 
@@ -206,7 +207,7 @@ def test_stats_of_all_are_of_those_one_sees(desk: Desk) -> None:
 def causes(desk: Desk, row: AutomationSchedule, now: datetime = NOON) -> dict[str, str]:
     """What is not fine, the clock aside: tests have one of their own."""
     found = schedules.explain(desk.session, row.schedule_id, ORLA, now=now, door=desk.door)
-    assert len({one.cause for one in found}) == 16
+    assert len({one.cause for one in found}) == 20
     return {one.cause: one.text for one in found if not one.ok and one.cause != "clock"}
 
 
