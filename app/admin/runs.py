@@ -24,7 +24,7 @@ from app.extensions import db
 from app.models import AutomationRun, MadeBy, RunStatus
 from app.models.run import RunTrigger
 from app.models.schedule import ScheduleType
-from app.services import attention, run_reasons, runs, schedules
+from app.services import attention, chains, run_reasons, runs, schedules
 
 LOOKS = {
     RunStatus.QUEUED: "wait",
@@ -59,7 +59,7 @@ def _cancel(session: Any, row: AutomationRun, actor: Any, now: datetime) -> None
         door = faces.door(MadeBy.FORM)
         schedules.cancel_run(session, row.execution_id, actor, now=now, door=door)
     else:
-        runs.cancel_run(session, row, now)
+        chains.cancel(session, row, now)
 
 
 def _again(session: Any, row: AutomationRun, actor: Any, now: datetime) -> None:

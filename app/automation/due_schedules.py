@@ -264,8 +264,7 @@ def _begin(
 ) -> list[dict[str, str | None]]:
     """Queue what the limits allow, oldest first; the rest is on record or dropped (C2.6, C2.7)."""
     # A run that waits for another try gives way to the next occurrence (R3, G5).
-    for given_up in runs.end_waiting_retries(session, schedule.id, schedule.schedule_id, now):
-        chains.ended(session, given_up, RunStatus.FAILED, now)
+    chains.give_up_retries(session, schedule, now)
     allowed, refused = _beside(session, schedule, wanted, manners)
     if refused:
         recurring.note(
