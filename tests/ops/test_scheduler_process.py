@@ -102,6 +102,9 @@ def test_from_start_to_end(env: dict[str, str], start: object) -> None:
     assert "PRODUCTION" in first.said[0]
     assert "lock held, epoch 1" in said
     assert "planned 0 jobs from 0 schedules (0 paused)" in said
+    by_whom = "INFO schedule_service:1.0.0 SYSTEM community=- user=-"
+    assert f"{by_whom} action=load_schedules result=SUCCESS count=0" in said
+    assert f"{by_whom} action=scheduler_start result=SUCCESS active_schedules=0" in said
 
     second = start(env, forked=True)  # type: ignore[operator]
     line = second.wait_for("Not started")
@@ -118,6 +121,7 @@ def test_from_start_to_end(env: dict[str, str], start: object) -> None:
     third.wait_for("stopped")
     assert third.process.wait(10) == 0
     assert "Traceback" not in "\n".join(third.said)
+    assert any("action=scheduler_stop result=SUCCESS running_left=0" in it for it in third.said)
 
 
 @pytest.fixture
