@@ -25,6 +25,7 @@ from app.models import AutomationRun, MadeBy, RunStatus
 from app.models.run import RunTrigger
 from app.models.schedule import ScheduleType
 from app.services import attention, chains, run_reasons, runs, schedules
+from app.services.people_letters import delivered
 
 LOOKS = {
     RunStatus.QUEUED: "wait",
@@ -277,13 +278,15 @@ class RunView(SecureView):
 
     def details_more(self, row: Any) -> dict[str, Any]:
         """What it ran with, what it would have done, its tries, and the runs it belongs to."""
-        result = dict(row.result or {})
+        result, (sent, promised) = dict(row.result or {}), delivered(db.session(), row)
         steps = result.pop("steps", [])
         return {
             "steps": [step for step in steps if isinstance(step, dict)],
             "result": pretty(result),
             "snapshot": pretty(row.config_snapshot),
             "kin": kin_of(row),
+            "recurring": _recurs(row),
+            "delivered": _("%(n)s of %(m)s", n=sent, m=promised) if promised else "",
             "status_badge": status_badge,
         }
 
