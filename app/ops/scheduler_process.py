@@ -218,7 +218,7 @@ class Process:
             self.app,
             worker=worker,
             epoch=epoch,
-            threads=self.settings.scheduler_threads,
+            threads=self.settings.max_concurrent_workflows,
             report=self._report,
         )
         self.duties.start(sweep_duty(epoch))

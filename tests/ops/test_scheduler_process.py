@@ -346,7 +346,7 @@ def test_a_console_that_knows_few_letters_stops_nothing(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_scheduler_has_a_connection_for_each_of_its_threads(url: str, kind: str) -> None:
-    given = {"sqlalchemy_database_uri": url, "web_threads": 1, "scheduler_threads": 9}
+    given = {"sqlalchemy_database_uri": url, "web_threads": 1, "max_concurrent_workflows": 9}
     sizes = {}
     for role in ("web", "scheduler"):
         app = create_app(databases.GivenSettings(**given), role=role)
