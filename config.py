@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     scheduler_lock_host: str = "127.0.0.1"
     scheduler_lock_port: int = Field(default=53462, ge=1, le=65535)
     scheduler_shutdown_grace_seconds: float = Field(default=30, ge=0, le=3600)
-    scheduler_threads: int = Field(default=4, ge=1, le=64)
+    max_concurrent_workflows: int = Field(default=10, ge=1, le=64)  # threads
     automation_modules: Annotated[list[str], NoDecode] = []
 
     # What the doors write into a new schedule where nothing was said (schedules T10).

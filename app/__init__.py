@@ -74,7 +74,7 @@ def _threads(settings: Settings, role: str) -> int:
     if role != "scheduler":
         return settings.web_threads
     # Beside the tasks: the loop, the leases, two that post letters, and the five other duties.
-    return settings.scheduler_threads + 9
+    return settings.max_concurrent_workflows + 9
 
 
 def rules_from(settings: Settings) -> Rules:

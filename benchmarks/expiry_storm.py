@@ -40,7 +40,7 @@ from tests.cast import Cast
 SIZES = (1_000, 5_000, 10_000)
 PER_TRAINING = 50
 SAMPLE = 100  # of the ordinary way
-THREADS: int = Settings.model_fields["scheduler_threads"].default  # as shipped
+THREADS: int = Settings.model_fields["max_concurrent_workflows"].default  # as shipped
 LONGEST_MS, PAGE_MS = 10_000.0, 500.0
 
 

@@ -137,7 +137,7 @@ def test_the_environment_wins_over_the_file(
         ("SCHEDULER_SHUTDOWN_GRACE_SECONDS", "inf"),
         ("SCHEDULER_SHUTDOWN_GRACE_SECONDS", "1e12"),
         ("SCHEDULER_SHUTDOWN_GRACE_SECONDS", "nan"),
-        ("SCHEDULER_THREADS", "65"),
+        ("MAX_CONCURRENT_WORKFLOWS", "65"),
         ("WAITLIST_STAGGER_SECONDS", "1e15"),
         ("WAITLIST_STAGGER_SECONDS", "86401"),
         ("WAITLIST_STAGGER_SECONDS", "-1"),
@@ -166,6 +166,12 @@ def test_a_bad_value_is_one_sentence_that_names_the_variable(
     assert mistake.endswith(".")
     assert not mistake.endswith("..")
     assert "Value error" not in mistake
+
+
+def test_as_many_tasks_run_at_a_time_as_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.model_fields["max_concurrent_workflows"].default == 10
+    monkeypatch.setenv("MAX_CONCURRENT_WORKFLOWS", "3")
+    assert load().max_concurrent_workflows == 3
 
 
 def test_every_bad_value_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

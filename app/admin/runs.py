@@ -24,7 +24,8 @@ from app.extensions import db
 from app.models import AutomationRun, MadeBy, RunStatus
 from app.models.run import RunTrigger
 from app.models.schedule import ScheduleType
-from app.services import attention, run_reasons, runs, schedules
+from app.services import attention, chains, run_reasons, runs, schedules
+from app.services.people_letters import delivered
 
 LOOKS = {
     RunStatus.QUEUED: "wait",
@@ -59,7 +60,7 @@ def _cancel(session: Any, row: AutomationRun, actor: Any, now: datetime) -> None
         door = faces.door(MadeBy.FORM)
         schedules.cancel_run(session, row.execution_id, actor, now=now, door=door)
     else:
-        runs.cancel_run(session, row, now)
+        chains.cancel(session, row, now)
 
 
 def _again(session: Any, row: AutomationRun, actor: Any, now: datetime) -> None:
@@ -277,13 +278,15 @@ class RunView(SecureView):
 
     def details_more(self, row: Any) -> dict[str, Any]:
         """What it ran with, what it would have done, its tries, and the runs it belongs to."""
-        result = dict(row.result or {})
+        result, (sent, promised) = dict(row.result or {}), delivered(db.session(), row)
         steps = result.pop("steps", [])
         return {
             "steps": [step for step in steps if isinstance(step, dict)],
             "result": pretty(result),
             "snapshot": pretty(row.config_snapshot),
             "kin": kin_of(row),
+            "recurring": _recurs(row),
+            "delivered": _("%(n)s of %(m)s", n=sent, m=promised) if promised else "",
             "status_badge": status_badge,
         }
 

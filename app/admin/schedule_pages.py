@@ -16,6 +16,7 @@ from flask_babel import lazy_gettext as _l
 from app.admin import event_trials, items, office
 from app.admin.schedule_plots import bars_of_days, bars_of_lengths
 from app.admin.schedule_typed import door, zone_of
+from app.automation import processes
 from app.automation import schedules as event_schedules
 from app.automation.lock import wake_scheduler
 from app.automation.rehearsal import can_rehearse, rehearse
@@ -33,6 +34,7 @@ from app.services.schedule_explain import explain
 from app.services.schedule_rest import pause_all, resting, resume_all
 from app.services.schedule_stats import FINISHED, stats
 from app.services.schedule_templates import create_from_template, list_templates
+from app.services.symptoms import at_once, lacking_rights
 
 DAY = timedelta(days=1)
 MOST_STEPS = 200
@@ -54,6 +56,11 @@ CAUSES = {
     "live": _l("Not too many run at once"),
     "window": _l("Its next run is inside the hours for letters"),
     "outcomes": _l("Its last runs went well"),
+    "missed": _l("It comes in time"),
+    "several_times": _l("It runs once, not several times"),
+    "wrong_time": _l("It runs at the time that is meant"),
+    "at_once": _l("Jobs wait until they are due"),
+    "permissions": _l("The database lets us write"),
     "plan": _l("It plans something"),
 }
 
@@ -159,6 +166,8 @@ class SchedulePages:
             findings=findings,
             state=_state(now),
             resting=resting(session),
+            symptoms=[words for words in (at_once(session), lacking_rights(session)) if words],
+            processes=processes.ours(),
             others=session.scalars(mine.limit(self.page_size)).all() if row is None else [],
         )
 

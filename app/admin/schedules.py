@@ -74,6 +74,8 @@ from app.services.letter_words import instant as instant_words
 from app.services.local_time import zone_names
 from app.services.refusals import Refusal
 from app.services.schedule_conflicts import warnings_of
+from app.services.schedule_explain import grace_words
+from app.services.schedule_health import missed_lately
 
 log = logging.getLogger("app.admin")
 
@@ -520,6 +522,7 @@ class ScheduleView(SchedulePages, SecureView):
         """With what the form needs to show the fields of its kind."""
         if "form" in values and template == self.edit_template:
             values |= {"kinds_with": kinds_with, "zones": zone_choices()}
+            values["grace_hint"] = grace_hint(values.get("model"))
         return super().render(template, **values)
 
     def details_more(self, row: Any) -> dict[str, Any]:
@@ -563,6 +566,12 @@ def with_jobs(rows: Sequence[Any]) -> None:
             row.next_due = instant(due)
         except UNREADABLE:  # somebody wrote there what is no date
             row.next_due = None
+
+
+def grace_hint(row: AutomationSchedule | None) -> str:
+    """The grace that would have let it run of late; empty if it was never too late (S2)."""
+    missed = missed_lately(db.session(), utcnow(), row) if row is not None else []
+    return grace_words(missed[0]) if missed else ""
 
 
 def config_words(config: dict[str, Any] | None) -> str:

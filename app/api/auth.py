@@ -100,8 +100,7 @@ def _by_key_or_login(now: datetime, needed: bool) -> Caller | None:
     text = _given_key()
     if text is None:
         return _by_login()
-    found = _by_key(text, now) if needed else _silently(text, now)
-    return found or (_unknown() if needed else None)
+    return _by_key(text, now) or (_unknown() if needed else None)
 
 
 def _given_key() -> str | None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 from flask import abort, request
 from flask_babel import gettext as _
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from app.models.text import is_storable
+from app.services.schedule_errors import InvalidScheduleException
 from app.services.schedule_faults import Keys, refused
 
 MOST_BYTES = 256 * 1024
+DEEP = 2  # names of a field: task_config.audience
 
 
 class Query(BaseModel):
@@ -81,9 +84,18 @@ def read(raw: bytes) -> Any:
         texts = list(_texts(value))
     except (ValueError, RecursionError):
         abort(400, _("This is no JSON, or it has a key twice."))
-    if not all(is_storable(text) for text in texts):
-        abort(400, _("A text holds a character that no database can hold."))
+    for field, text in texts:
+        if not is_storable(text):
+            _refuse_text(field)
     return value
+
+
+def _refuse_text(field: str) -> NoReturn:
+    """Raises `InvalidScheduleException`; a name that cannot be shown is no field to name."""
+    why = _("a text holds a character that no database can hold")
+    if not field or not is_storable(field):
+        abort(400, _("A name holds a character that no database can hold."))
+    raise InvalidScheduleException(f"{field}: {why}", {field: why})
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -97,13 +109,15 @@ def _no_number(_name: str) -> Any:
     raise ValueError  # NaN and Infinity
 
 
-def _texts(value: Any) -> Any:
+def _texts(value: Any, field: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Each text with the field it stands in, as refusals name it: two names deep at most."""
     if isinstance(value, str):
-        yield value
+        yield field, value
     elif isinstance(value, dict):
         for key, inner in value.items():
-            yield key
-            yield from _texts(inner)
+            yield field, key
+            name = ".".join(part for part in (field, key[:100]) if part)
+            yield from _texts(inner, name if depth < DEEP else field, depth + 1)
     elif isinstance(value, list):
         for inner in value:
-            yield from _texts(inner)
+            yield from _texts(inner, field, depth + 1)

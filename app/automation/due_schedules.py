@@ -86,13 +86,22 @@ def check_due_schedules(
 ) -> list[dict[str, str | None]]:
     """Claim what is due, a savepoint each; what began, as document 004 lists it (C4)."""
     begun = []
-    for schedule_id in due_schedules(session, now, limit):
+    for schedule_id in look(session, now, limit):
         try:
             with session.begin_nested():
                 begun += claim(session, schedule_id, now)
         except Exception as error:  # the others have their turn
             put_off(session, schedule_id, error, now)
     return begun
+
+
+def look(session: Session, now: datetime, limit: int = LIMIT) -> list[int]:
+    """`due_schedules`, with a line of the log if nobody can see them; raises all the same (M)."""
+    try:
+        return due_schedules(session, now, limit)
+    except Exception as error:
+        aaa.look_failed(type(error).__name__)
+        raise
 
 
 def due_schedules(session: Session, now: datetime, limit: int = LIMIT) -> list[int]:
@@ -264,8 +273,7 @@ def _begin(
 ) -> list[dict[str, str | None]]:
     """Queue what the limits allow, oldest first; the rest is on record or dropped (C2.6, C2.7)."""
     # A run that waits for another try gives way to the next occurrence (R3, G5).
-    for given_up in runs.end_waiting_retries(session, schedule.id, schedule.schedule_id, now):
-        chains.ended(session, given_up, RunStatus.FAILED, now)
+    chains.give_up_retries(session, schedule, now)
     allowed, refused = _beside(session, schedule, wanted, manners)
     if refused:
         recurring.note(

@@ -60,7 +60,7 @@ TRANSIENT = (TransientError, OSError, OperationalError, InterfaceError)  # tried
 def claim_each(session: Session, clock: Clock, epoch: int) -> int:
     """Claim what is due, a transaction each; how many runs began. Raises `Fenced`."""
     begun = 0
-    for schedule_id in due_schedules.due_schedules(session, clock()):
+    for schedule_id in due_schedules.look(session, clock()):
         try:
             with write(session):
                 claims.require_epoch(session, epoch)
@@ -141,6 +141,7 @@ class RecurringBatch:
         log.error("jobs of a schedule could not begin: %s", self.name, exc_info=error)
         now = self.clock()
         for job in self.jobs:
+            aaa.job_failed(job.id, type(error).__name__)
             at = due_schedules.BACKOFF.next_try(job.attempts, now)
             claims.back_off(self.session, job, at or now + BY_HAND, named(error, 500))
 
@@ -338,6 +339,7 @@ class RecurringBatch:
         error = PermanentError(f"each of its {tally.failed} steps failed: {tally.errors[0]}")
         self.error = named(error, 500)
         result["success"] = False
+        aaa.job_failed(work.job.id, type(error).__name__)
         self._record(work, RunStatus.FAILED, result=result, tally=tally, error=error)
 
     def _took(self, work: Work) -> dict[str, float]:
@@ -438,9 +440,12 @@ class RecurringBatch:
             profiles_visited=tally.counters["profiles_visited"] if tally else 0,
             dry_run=str(work.task.trigger_data["dry_run"]).lower(),
         )
+        if status is not RunStatus.FAILED:
+            aaa.job_done(work.job.id)
 
     def _failed(self, work: Work, error: Exception) -> None:
         """Again after a while, if that may help; else it has failed (R1, R2)."""
+        aaa.job_failed(work.job.id, type(error).__name__)
         run, now, automation = _begun(work), self.clock(), work.terms.automation
         self.error = named(error, 500)
         at = next_try(automation, self.cls, run.attempt, error, now)

@@ -31,7 +31,7 @@ from app.automation.jobstore import PlannedOnly, PlanStore
 from app.automation.worker import Paces, Progress, Report, Worker
 from app.extensions import db, utcnow, write
 from app.models.system import SchedulerEpoch
-from app.services import chains, runs
+from app.services import aaa, chains, runs
 
 log = logging.getLogger("app.automation.scheduler")
 
@@ -235,7 +235,9 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
         try:
             with self.app.app_context():
                 execution.run_jobs(jobs, worker)
-        except Exception:  # the lease brings them back
+        except Exception as error:  # the lease brings them back
+            for job in jobs:
+                aaa.job_failed(job.id, type(error).__name__)
             log.exception("a claim could not be worked on: %s jobs", len(jobs))
 
     def _keep(self) -> None:

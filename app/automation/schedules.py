@@ -27,7 +27,7 @@ from app.models.automation import (
     StoppedBecause,
 )
 from app.models.practice import Practice
-from app.services import occurrences, recurring, webhook_events
+from app.services import chains, occurrences, recurring, webhook_events
 from app.services.actors import Actor
 from app.services.deadline import WAITLIST_TASK, answer_windows, grants, remind_before
 from app.services.letter_words import duration
@@ -161,6 +161,7 @@ def switch(
     else:
         recurring.stop(session, schedule, StoppedBecause.PAUSED)
         webhook_events.paused(session, schedule, now)
+        chains.give_up_retries(session, schedule, now)
     return _planned(session, schedule, actor, now, "on" if on else "off")
 
 
@@ -171,6 +172,8 @@ def pause(session: Session, schedule: AutomationSchedule, actor: Actor, now: dat
     schedule.next_execution_at = None
     schedule.stopped_because = StoppedBecause.PAUSED
     webhook_events.paused(session, schedule, now)
+    session.flush()  # what follows a given up run reads the row anew
+    chains.give_up_retries(session, schedule, now)
     return _planned(session, schedule, actor, now, "paused")
 
 
@@ -196,9 +199,9 @@ def delete(session: Session, schedule: AutomationSchedule, actor: Actor, now: da
     Of a recurring one the runs that wait are cancelled (schedules O1).
     """
     _take(session, schedule)
-    if schedule.schedule_type != ScheduleType.EVENT:
-        recurring.cancel_waiting(session, schedule, now, "removed")
     recurring.stop(session, schedule, schedule.stopped_because or StoppedBecause.PAUSED)
+    if schedule.schedule_type != ScheduleType.EVENT:
+        chains.stop_for_good(session, schedule, now, "removed")
     schedule.deleted_at = schedule.deleted_at or now
     return _planned(session, schedule, actor, now, "deleted")
 

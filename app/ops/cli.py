@@ -8,6 +8,7 @@ from flask import Flask
 
 # A module of this package each, with a click command or group called `command`.
 COMMANDS: tuple[str, ...] = (
+    "doctor",
     "upgrading",
     "importing",
     "replaying",

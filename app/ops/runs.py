@@ -27,7 +27,7 @@ from app.ops.terminal import (
     printable,
     utc,
 )
-from app.services import run_reasons, runs
+from app.services import chains, run_reasons, runs
 
 
 @click.group("runs")
@@ -144,7 +144,7 @@ def cancel(run_id: str) -> None:
 
     def act() -> int:
         run = _run(run_id)
-        runs.cancel_run(db.session(), run, utcnow())
+        chains.cancel(db.session(), run, utcnow())
         return run.id
 
     click.echo(f"cancelled run {unit(db.session, act)}")

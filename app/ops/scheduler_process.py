@@ -42,6 +42,7 @@ from app.ops.exits import CONFLICT, INTERNAL, REFUSED, Ended, ended
 from app.ops.memory import settle
 from app.ops.migrating import require_migrated
 from app.ops.terminal import printable
+from app.services import aaa
 from config import Settings
 
 log = logging.getLogger("app.automation.process")
@@ -109,6 +110,7 @@ class Process:
         self.duties = DutyRunner(app, lambda name, did: say(f"· {name} {did}"))
         self.asked = threading.Event()  # to stop
         self.said_at = time.monotonic()
+        self.active = 0  # schedules, at the start
 
     def run(self) -> int:
         self._listen_to_signals()
@@ -124,6 +126,7 @@ class Process:
                 return _replaced()
             self._say_what_is_planned()
         self._start(epoch)
+        aaa.process("scheduler_start", active_schedules=self.active)
         say("ready")
         code = self._watch()
         return code if code else self._finish()
@@ -188,8 +191,11 @@ class Process:
         s = AutomationSchedule
         jobs = db.session.scalar(sa.select(sa.func.count()).select_from(Job))
         alive = sa.select(sa.func.count()).select_from(s).where(s.deleted_at.is_(None))
-        paused = db.session.scalar(alive.where(~s.works()))
-        say(f"planned {jobs} jobs from {db.session.scalar(alive)} schedules ({paused} paused)")
+        there = db.session.scalar(alive) or 0
+        paused = db.session.scalar(alive.where(~s.works())) or 0
+        self.active = there - paused
+        aaa.process("load_schedules", count=self.active)
+        say(f"planned {jobs} jobs from {there} schedules ({paused} paused)")
         self._say_what_is_next()
 
     def _say_what_is_next(self) -> None:
@@ -212,7 +218,7 @@ class Process:
             self.app,
             worker=worker,
             epoch=epoch,
-            threads=self.settings.scheduler_threads,
+            threads=self.settings.max_concurrent_workflows,
             report=self._report,
         )
         self.duties.start(sweep_duty(epoch))
@@ -272,6 +278,7 @@ class Process:
         all_done = app_scheduler.stop(grace)
         all_done = self.duties.join(max(1.0, until - time.monotonic())) and all_done
         self.lock.release()
+        aaa.process("scheduler_stop", running_left=app_scheduler.busy)
         say(
             "stopped" if all_done else "stopped; what was not finished is done after the next start"
         )

@@ -519,7 +519,7 @@ def status(as_json: bool) -> None:
             for name, value in facts.items()
         )
     if there.queued > health.MANY_QUEUED:
-        note(f"{there.queued} runs wait: more SCHEDULER_THREADS may help.")
+        note(f"{there.queued} runs wait: more MAX_CONCURRENT_WORKFLOWS may help.")
     for one in missed:
         note(
             f"missed in 30 days: {printable(one.name)}, {one.count} times;"

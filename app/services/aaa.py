@@ -128,6 +128,27 @@ def pruned(count: int) -> None:
     log.info(line("SYSTEM", "history_pruned", "SUCCESS", count=count))
 
 
+def job_done(job_id: str) -> None:
+    """A job of the scheduler did what it was there for."""
+    log.info(line("SYSTEM", "scheduler_job_executed", "SUCCESS", job_id=job_id))
+
+
+def job_failed(job_id: str, exception: str) -> None:
+    """A job of the scheduler ended in an exception; its kind, never its words."""
+    said = line("ERROR", "scheduler_job_error", "FAILURE", job_id=job_id, exception=exception)
+    log.error(said)
+
+
+def look_failed(exception: str) -> None:
+    """Nobody could see which schedules are due."""
+    log.error(line("ERROR", "check_due_schedules", "FAILURE", exception=exception))
+
+
+def process(action: str, **pairs: Any) -> None:
+    """The scheduler process loaded its schedules, started, or stopped."""
+    log.info(line("SYSTEM", action, "SUCCESS", **pairs))
+
+
 def error(action: str, schedule: AutomationSchedule, exception: str) -> None:
     """Something about a schedule raised; its kind, never its words."""
     log.error(_about(schedule, "ERROR", action, "FAILURE", None, exception=exception))

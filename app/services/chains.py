@@ -58,6 +58,39 @@ def end_overdue(session: Session, run_id: int, now: datetime) -> bool:
     return True
 
 
+def give_up_retries(session: Session, schedule: AutomationSchedule, now: datetime) -> None:
+    """What waits for another try gets none: it failed, with all that follows (R3, X5)."""
+    for execution_id in runs.end_waiting_retries(session, schedule.id, schedule.schedule_id, now):
+        recurring.drop_job(session, schedule, execution_id)
+        ended(session, execution_id, RunStatus.FAILED, now)
+
+
+def stop_for_good(
+    session: Session, schedule: AutomationSchedule, now: datetime, reason: str
+) -> None:
+    """A recurring schedule is removed: what waits for another try failed, what never began is
+    cancelled, and what runs goes on (O1, R3).
+    """
+    give_up_retries(session, schedule, now)
+    r = AutomationRun
+    waiting = sa.select(r).where(r.schedule_id == schedule.id, r.status == RunStatus.QUEUED)
+    for run in session.scalars(waiting.execution_options(populate_existing=True)).all():
+        cancel(session, run, now, reason)
+
+
+def cancel(session: Session, run: AutomationRun, now: datetime, reason: str = "staff") -> None:
+    """End a run that waits or runs; if it had begun its schedule remembers it (X5).
+
+    Raises `RunEnded`.
+    """
+    lock(session, run.schedule_id)
+    runs.cancel_run(session, run, now, reason)
+    schedule = session.get_one(AutomationSchedule, run.schedule_id, populate_existing=True)
+    if run.started_at is not None:
+        schedule.last_execution_at, schedule.last_execution_id = run.started_at, run.execution_id
+        schedule.last_run_status = RunStatus.CANCELLED
+
+
 def ended(
     session: Session,
     execution_id: str,

@@ -198,6 +198,7 @@ def congratulate(
             one.day_ends_at,
             due_at or now,
             now,
+            execution_id=execution_id,
         )
     )
 

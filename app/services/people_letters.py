@@ -14,8 +14,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.models.automation import AutomationRun
 from app.models.bulk import dialect_of, insert_rows, random_uuid, selected, send
+from app.models.greeting import Greeting
 from app.models.outbox import Outbox, OutboxState
+from app.models.person import Student
+from app.models.profile_review import ProfileReview
 from app.services import tickets
 
 BIRTHDAY_TODAY, BIRTHDAY_LATE = "birthday_today", "birthday_late"
@@ -33,12 +37,18 @@ def birthday(
     until: datetime,
     due_at: datetime,
     now: datetime,
+    *,
+    execution_id: str | None = None,
 ) -> bool:
-    """Happy birthday, some days ago or today, which ends at `until`; once a year (schedules B3)."""
+    """Happy birthday, some days ago or today, which ends at `until`; once a year (schedules B3).
+
+    `execution_id`: the run that promises it, so that the run can tell what arrived (X6).
+    """
     letter = BIRTHDAY_LATE if days_late else BIRTHDAY_TODAY
     key = f"birthday:{user_id}:{year}"
     about: dict[str, Any] = {"practice": practice_id, "days_late": days_late}
     about |= {} if days_late else {"until": until.isoformat()}
+    about |= {"run": execution_id} if execution_id else {}
     return _promise(session, letter, key, user_id, about, due_at, now)
 
 
@@ -54,7 +64,7 @@ def profile_check(
 ) -> bool:
     """Please check your profile; what is `missing` in it (schedules F3)."""
     key = f"{PROFILE_CHECK}:{student_id}:{execution_id}"
-    about = {"practice": practice_id, "missing": list(missing)}
+    about = {"practice": practice_id, "missing": list(missing), "run": execution_id}
     return _promise(session, PROFILE_CHECK, key, user_id, about, due_at, now)
 
 
@@ -83,6 +93,29 @@ def _promise(
     row = selected(Outbox, columns, sa.select())
     statement = insert_rows(dialect_of(session), Outbox, row, once_per="key")
     return bool(send(session, statement, {}).rowcount == 1)
+
+
+def delivered(session: Session, run: AutomationRun) -> tuple[int, int]:
+    """How many letters of a run have been sent, of how many it promised (X6)."""
+    since, o = run.started_at or run.due_at, Outbox
+    if not run.messages_sent or since is None:
+        return 0, 0
+    # Whom it wrote to, by the ledgers: the outbox is too long to be read from end to end.
+    greeted = sa.select(Greeting.user_id).where(
+        Greeting.execution_id == run.execution_id, Greeting.greeted_at >= since
+    )
+    asked = (
+        sa.select(Student.user_id)
+        .join(ProfileReview, ProfileReview.student_id == Student.id)
+        .where(ProfileReview.execution_id == run.execution_id, ProfileReview.reviewed_at >= since)
+    )
+    sent = sa.select(sa.func.count(o.id)).where(
+        o.user_id.in_(greeted.union(asked)),
+        o.kind.in_(KINDS),
+        o.state == OutboxState.SENT,
+        o.payload["run"].as_string() == run.execution_id,
+    )
+    return session.scalar(sent) or 0, run.messages_sent
 
 
 # --- the link to get no more of them -------------------------------------------------------------

@@ -91,7 +91,12 @@ def set_alarm(session: Session, schedule: AutomationSchedule) -> None:
 
 def drop_alarm(session: Session, schedule: AutomationSchedule) -> None:
     """Take its job away: it waits for no occurrence."""
-    id_ = plan.job_id(schedule.name, schedule.schedule_id, rules_of(session).environment)
+    drop_job(session, schedule, schedule.schedule_id)
+
+
+def drop_job(session: Session, schedule: AutomationSchedule, item: str) -> None:
+    """Take away one of its jobs: the alarm, or that of a run by its execution id."""
+    id_ = plan.job_id(schedule.name, item, rules_of(session).environment)
     session.execute(
         sa.delete(Job).where(Job.id == id_).execution_options(synchronize_session=False)
     )
@@ -230,16 +235,6 @@ def stop(session: Session, schedule: AutomationSchedule, because: StoppedBecause
     schedule.stopped_because = because
     session.flush()  # the alarm's row is dropped by a statement
     drop_alarm(session, schedule)
-
-
-def cancel_waiting(
-    session: Session, schedule: AutomationSchedule, now: datetime, reason: str
-) -> None:
-    """End the runs that wait for their turn; what runs goes on (O1)."""
-    r = AutomationRun
-    waiting = sa.select(r).where(r.schedule_id == schedule.id, r.status == RunStatus.QUEUED)
-    for run in session.scalars(waiting).all():
-        runs.cancel_run(session, run, now, reason)
 
 
 def rename_jobs(session: Session, schedule: AutomationSchedule, former: str) -> None:

@@ -39,6 +39,7 @@ from app.services.transitions import ENDED, QUEUED, RUNNING, count_moved, move_r
 log = logging.getLogger("app.automation.runs")
 
 TIMEOUT = timedelta(hours=1)  # of a run whose schedule and task say nothing
+TOO_LONG = "it took longer than it may"
 DEATHS = 3  # workers that may die over one run (schedules R5)
 
 
@@ -489,19 +490,25 @@ def time_out(session: Session, worker: str, now: datetime) -> set[int]:
     """
     given = {"our_worker": worker, "ended": now}
     ids = late(session, worker, now, recurring=False)
-    moved = move_runs(
-        session,
-        ids,
-        RUNNING,
-        RunStatus.TIMEOUT,
-        where=OVERDUE,
-        given=given,
-        finished_at=now,
-        error="it took longer than it may",
-    )
-    for id_ in moved:
+    moved = set[int]()
+    for took, some in _by_length(session, ids, now).items():
+        why = {"finished_at": now, "duration_ms": took, "error": TOO_LONG}
+        moved |= set(
+            move_runs(session, some, RUNNING, RunStatus.TIMEOUT, where=OVERDUE, given=given, **why)
+        )
+    for id_ in sorted(moved):
         log.error("run timed out: id=%s", id_)
-    return set(moved)
+    return moved
+
+
+def _by_length(session: Session, ids: Sequence[int], now: datetime) -> dict[int, list[int]]:
+    """Milliseconds since they began -> the runs; those of one batch began together."""
+    r = AutomationRun
+    found: dict[int, list[int]] = {}
+    for some in chunks(list(ids), CHUNK):
+        for id_, since in session.execute(sa.select(r.id, r.started_at).where(r.id.in_(some))):
+            found.setdefault(_milliseconds(now - (since or now)), []).append(id_)
+    return found
 
 
 def end_overdue(session: Session, run_id: int, now: datetime) -> bool:
@@ -509,12 +516,13 @@ def end_overdue(session: Session, run_id: int, now: datetime) -> bool:
 
     False: it has ended, or has time again.
     """
-    why = {"finished_at": now, "not_before": None, "error": "it took longer than it may"}
+    why = {"finished_at": now, "not_before": None, "error": TOO_LONG}
     given = {"ended": now}
-    moved = move_runs(
-        session, [run_id], RUNNING, RunStatus.TIMEOUT, where=PAST_DEADLINE, given=given, **why
-    )
-    return bool(moved)
+    return any(
+        move_runs(session, ids, RUNNING, RunStatus.TIMEOUT, where=PAST_DEADLINE, given=given,
+                  duration_ms=took, **why)
+        for took, ids in _by_length(session, [run_id], now).items()
+    )  # fmt: skip
 
 
 def has_timed_out(session: Session, run: Begun) -> bool:
@@ -722,9 +730,10 @@ def cancel_run(session: Session, run: AutomationRun, now: datetime, reason: str 
 
     Raises `RunEnded`.
     """
-    if not move_runs(
-        session, [run.id], (QUEUED, RUNNING), RunStatus.CANCELLED, finished_at=now, reason=reason
-    ):
+    session.refresh(run)  # it may have begun since we looked
+    took = _milliseconds(now - run.started_at) if run.status is RUNNING and run.started_at else None
+    if not move_runs(session, [run.id], (QUEUED, RUNNING), RunStatus.CANCELLED, finished_at=now,
+                     reason=reason, duration_ms=took):  # fmt: skip
         raise RunEnded
     session.execute(
         sa.delete(Job)

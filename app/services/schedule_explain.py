@@ -16,12 +16,13 @@ from app.models.job import Job
 from app.models.rules import rules_of
 from app.models.system import SchedulerEpoch, SystemState
 from app.models.types import UtcDateTime
-from app.services import recurring
+from app.services import recurring, symptoms
 from app.services.occurrence import name_of
 from app.services.plan import job_id
 from app.services.recurring import WITHOUT_TIME
 from app.services.schedule_errors import InvalidScheduleException, ScheduleNotFoundException
 from app.services.schedule_faces import Door, TaskFace
+from app.services.schedule_health import Missed, missed_lately
 from app.services.schedule_models import in_window
 from app.services.schedule_reading import Who, actor_of, live_runs
 
@@ -66,6 +67,11 @@ def explain(
         _live(session, schedule, face),
         _window(session, schedule, now),
         _outcomes(session, schedule),
+        _missed(session, schedule, now),
+        _said("several_times", symptoms.several_times(session, schedule)),
+        _time(session, schedule),
+        _said("at_once", symptoms.at_once(session)),
+        _said("permissions", symptoms.lacking_rights(session)),
     ]
 
 
@@ -235,6 +241,27 @@ def _outcomes(session: Session, schedule: AutomationSchedule) -> Finding:
         return _said("outcomes", None)
     told = "; ".join(f"{status.value}: {error or '-'}" for status, error in last)
     return _said("outcomes", _("Its last runs came to nothing: %(told)s", told=told[:500]))
+
+
+def _missed(session: Session, schedule: AutomationSchedule, now: datetime) -> Finding:
+    """Whether it came too late of late, and the grace that would have let it run (S2)."""
+    for one in missed_lately(session, now, schedule):
+        return _said("missed", grace_words(one))
+    return _said("missed", None)
+
+
+def _time(session: Session, schedule: AutomationSchedule) -> Finding:
+    """Whether it runs when its row says; that it is read in another zone is no fault."""
+    if wrong := symptoms.wrong_time(session, schedule):
+        return _said("wrong_time", wrong)
+    return Finding("wrong_time", True, symptoms.other_zone(session, schedule) or _("OK"))
+
+
+def grace_words(one: Missed) -> str:
+    """`Missed 4 times in 30 days: raise grace to 7200 s.`"""
+    words = _("Missed %(count)s times in 30 days: raise grace to %(seconds)s s.",
+              count=one.count, seconds=one.grace_seconds)  # fmt: skip
+    return str(words)
 
 
 def _last(session: Session, schedule: AutomationSchedule) -> Iterator[tuple[RunStatus, str | None]]:

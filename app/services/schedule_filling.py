@@ -165,6 +165,7 @@ def read_timing(
         return given
     times = {name: options[name] for name in OF_TIME if options.get(name) is not None}
     if isinstance(given, Mapping):
+        _require_once(given, options)
         given = times | dict(given)
     read = read_nested if isinstance(given, Mapping) and NESTED in given else read_flat
     return read(given, _rules(session, zone, now, past_too))
@@ -192,7 +193,30 @@ def changed_timing(
         if not isinstance(keys, Mapping):
             raise bad(NESTED, _("an object is needed"))
         changes |= keys
+    _require_once(changes, options)
     return patched(timing, times | changes, _rules(session, timing.timezone, now))
+
+
+def _require_once(given: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """What may stand inside schedule_config and beside it says the same in both, or stands once.
+
+    Raises `InvalidScheduleException` for each field that does not.
+    """
+    nested = given.get(NESTED)
+    inside = nested if isinstance(nested, Mapping) else given
+    twice = [
+        name
+        for name in (*OF_TIME, "max_executions")
+        if name in inside and name in options and not _alike(inside[name], options[name])
+    ]
+    if twice:
+        why = _("given inside schedule_config and beside it: write it once")
+        said = "; ".join(f"{name}: {why}" for name in twice)
+        raise InvalidScheduleException(said, dict.fromkeys(twice, why))
+
+
+def _alike(inside: Any, beside: Any) -> bool:
+    return type(inside) is type(beside) and bool(inside == beside)
 
 
 def _rules(session: Session, zone: str, now: datetime, past_too: bool = False) -> Rules:

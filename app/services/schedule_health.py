@@ -11,7 +11,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models.automation import AutomationRun, AutomationSchedule, RunStatus, ScheduleType
+from app.models.automation import (
+    AutomationRun,
+    AutomationSchedule,
+    RunStatus,
+    RunTrigger,
+    ScheduleType,
+)
 from app.models.job import Job
 from app.models.system import SchedulerEpoch, SystemState
 
@@ -21,6 +27,7 @@ OVERDUE = timedelta(seconds=60)
 MANY_QUEUED = 100
 LATELY = timedelta(days=30)
 MOST_MISSED = 10_000  # runs that are looked at
+MOST_GRACE = 31_536_000  # seconds that a schedule may be late (D2)
 
 
 class HealthStatus(StrEnum):
@@ -144,22 +151,39 @@ class Missed:
     grace_seconds: int
 
 
-def missed_lately(session: Session, now: datetime) -> list[Missed]:
-    """What was missed in thirty days, the most often first."""
+def missed_lately(
+    session: Session, now: datetime, schedule: AutomationSchedule | None = None
+) -> list[Missed]:
+    """What was missed in thirty days, of one schedule or of all, the most often first (S2).
+
+    What a person or another run began is late by no grace, and one whose grace was raised since is
+    past its trouble: neither is listed.
+    """
     r, s = AutomationRun, AutomationSchedule
-    rows = session.execute(
-        sa.select(s.schedule_id, s.name, r.due_at, r.finished_at, r.missed_count)
+    asked = (
+        sa.select(
+            s.schedule_id, s.name, s.misfire_grace_time, r.due_at, r.finished_at, r.missed_count
+        )
         .join(s, s.id == r.schedule_id)
-        .where(r.status == RunStatus.MISSED, r.finished_at > now - LATELY, s.deleted_at.is_(None))
-        .order_by(r.id.desc())
-        .limit(MOST_MISSED)
-    ).all()
+        .where(r.status == RunStatus.MISSED, r.trigger == RunTrigger.SCHEDULE)
+        .where(r.finished_at > now - LATELY, s.deleted_at.is_(None))
+    )
+    if schedule is not None:
+        asked = asked.where(s.id == schedule.id)
     found: dict[tuple[str, str], tuple[int, int]] = {}
-    for schedule_id, name, due_at, finished_at, missed in rows:
-        count, grace = found.get((schedule_id, name), (0, 0))
+    has: dict[tuple[str, str], int | None] = {}
+    for id_, name, grace, due_at, finished_at, missed in session.execute(
+        asked.order_by(r.id.desc()).limit(MOST_MISSED)
+    ):
+        count, least = found.get((id_, name), (0, 0))
         late = math.ceil((finished_at - due_at).total_seconds()) if due_at and finished_at else 0
-        found[schedule_id, name] = (count + max(missed, 1), max(grace, late))
-    told = [Missed(*key, count, grace) for key, (count, grace) in found.items()]
+        found[id_, name] = (count + max(missed, 1), min(max(least, late), MOST_GRACE))
+        has[id_, name] = grace
+    told = [
+        Missed(*key, count, least)
+        for key, (count, least) in found.items()
+        if least > (has[key] or 0)
+    ]
     return sorted(told, key=lambda one: one.count, reverse=True)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.models.automation import AutomationRun, AutomationSchedule, RunTrigger, ScheduleType
 from app.models.types import new_uuid
-from app.services import recurring, runs
+from app.services import chains, recurring, runs
 from app.services import schedule_filling as filling
 from app.services.actors import Actor
 from app.services.schedule_errors import ScheduleConflictException, WorkflowNotFoundException
@@ -136,7 +136,7 @@ def cancel_run(
     run = get_run(session, execution_id, actor)
     schedule = take(session, run.schedule.schedule_id, actor)
     try:
-        runs.cancel_run(session, run, now)
+        chains.cancel(session, run, now)
     except runs.RunEnded as ended:
         raise ScheduleConflictException(ended.sentence) from ended
     record(

@@ -21,13 +21,12 @@ from sqlalchemy.orm import Session
 
 from app.models.automation import (
     AutomationSchedule,
-    RunStatus,
     RunTrigger,
     ScheduleType,
     StoppedBecause,
 )
 from app.models.types import new_uuid
-from app.services import chains, recurrence, recurring, runs, webhook_events
+from app.services import chains, recurrence, recurring, webhook_events
 from app.services import schedule_filling as filling
 from app.services.actors import Actor
 from app.services.recurrence import Preview, Recurrence
@@ -357,14 +356,7 @@ def _rest(
     schedule.pause_reason, schedule.resume_at = reason, resume_at
     recurring.stop(session, schedule, StoppedBecause.PAUSED)
     webhook_events.paused(session, schedule, now)
-    _give_up_retries(session, schedule, now)
-
-
-def _give_up_retries(session: Session, schedule: AutomationSchedule, now: datetime) -> None:
-    """What waits for another try gets none: it failed, with all that follows (R3, X5)."""
-    waiting = runs.end_waiting_retries(session, schedule.id, schedule.schedule_id, now)
-    for execution_id in waiting:
-        chains.ended(session, execution_id, RunStatus.FAILED, now)
+    chains.give_up_retries(session, schedule, now)
 
 
 def resume_schedule(
@@ -456,8 +448,7 @@ def remove_schedule(
     schedule = take(session, schedule_id, actor)
     was = decided(schedule)
     recurring.stop(session, schedule, schedule.stopped_because or StoppedBecause.PAUSED)
-    _give_up_retries(session, schedule, now)
-    recurring.cancel_waiting(session, schedule, now, "removed")
+    chains.stop_for_good(session, schedule, now, "removed")
     schedule.deleted_at = now
     _touch(schedule, actor, now)
     _plan(session, schedule, schedule.name, now, door)

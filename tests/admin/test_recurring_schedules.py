@@ -436,6 +436,19 @@ def test_the_page_says_why_nothing_runs_and_how_to_mend_it(desk: Desk, cast: Cas
     whole = desk.get(f"{AT}/why/").text
     assert row.name in whole
     assert "Runs that wait" in whole
+    assert "CPU since it began" in whole
+    assert "this page's process" in whole
+
+
+def test_one_that_came_too_late_says_at_its_field_which_grace_it_needs(
+    desk: Desk, cast: Cast
+) -> None:
+    row = saved(desk, cast)
+    assert "raise grace" not in desk.get(f"{AT}/edit/?id={row.id}").text
+    a_run(cast, row, 5, "missed", finished_at=utcnow(), due_at=utcnow() - 5 * HOUR)
+    assert "Missed 1 times in 30 days: raise grace to 18000 s." in (
+        desk.get(f"{AT}/edit/?id={row.id}").text
+    )
 
 
 def test_all_schedules_rest_and_go_on_after_a_question(desk: Desk, cast: Cast) -> None:

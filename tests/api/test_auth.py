@@ -158,6 +158,16 @@ def test_the_eleventh_wrong_key_is_not_even_looked_at(
     assert answer.status_code == 429
     assert 0 < int(answer.headers["Retry-After"]) <= 900
     assert program.get(JOBS).status_code == 429  # the right one neither
+
+
+def test_wrong_keys_are_counted_where_none_is_needed_too(counting: None, client: Client) -> None:
+    asks = Program(client, WRONG)
+    for path in ("/scheduler/health", "/api/v1/health"):
+        assert [asks.get(path).status_code for _ in range(5)] == [503] * 5  # nothing runs here
+    refused = asks.get("/scheduler/health")
+    assert (refused.status_code, "Retry-After" in refused.headers) == (429, True)
+    assert asks.get(JOBS).status_code == 429
+    assert client.get("/scheduler/health").status_code == 503  # without a key nothing is counted
     assert client.get("/sign-in").status_code == 200
 
 

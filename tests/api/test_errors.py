@@ -119,3 +119,25 @@ def test_a_fault_of_ours_is_a_number(
 def test_an_id_that_is_no_uuid_is_404(program: Program, id_: str) -> None:
     for path in (f"{JOBS}/{id_}", f"{SCHEDULES}/{id_}", f"{SCHEDULES}/workflow/{id_}"):
         assert program.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ('{"name": "a\\u0000b"}', "name"),
+        ('{"bot_config": {"audience": "\\ud800"}}', "bot_config.audience"),
+        ('{"context_data": {"a": {"b": ["\\u0000"]}}}', "context_data.a"),
+        ('{"context_data": {"a": {"\\ud800": 1}}}', "context_data.a"),
+    ],
+)
+def test_a_text_that_no_database_can_hold_is_refused_at_its_field(
+    program: Program, body: str, field: str
+) -> None:
+    answer = program.client.post(
+        "/scheduler/jobs",
+        data=body,
+        content_type="application/json",
+        headers={"X-API-Key": str(program.key)},
+    )
+    assert answer.status_code == 400
+    assert answer.json["detail"].startswith(f"{field}: ")

@@ -13,6 +13,7 @@ from app.automation.automation_base import Skip
 from app.automation.automation_tasks import BirthdayTask, VisitorTask
 from app.automation.steps import Plan, Stale
 from app.models import (
+    AutomationRun,
     AutomationSchedule,
     Greeting,
     Outbox,
@@ -24,7 +25,7 @@ from app.models import (
 )
 from app.models.schedule import ScheduleType
 from app.models.types import new_uuid
-from app.services import greetings, students
+from app.services import greetings, people_letters, students
 from app.services.letter_facts import Untrue
 from app.services.letter_reading import gather
 from app.services.schedule_models import BirthdayBotConfig, VisitorBotConfig
@@ -225,6 +226,30 @@ def test_whom_two_practices_know_is_congratulated_once(cast: Cast) -> None:
     assert [step.subject_id for step in plan.steps] == [ada.id]
     assert plan.counters["messages_ignored"] == 1
     assert ben.id != ada.id
+
+
+@pytest.mark.parametrize("cls", [BirthdayTask, VisitorTask])
+def test_a_run_can_tell_how_many_of_its_letters_arrived(cast: Cast, cls: Any) -> None:  # X6
+    for name in ("Ada", "Ben", "Cleo"):
+        born(cast, name)
+    task = task_of(cast, cls)
+    steps = list(task.plan(cast.session, task.config, NOON).steps)
+    for step in steps:
+        task.apply(cast.session, step, NOON)
+    of = {"schedule_id": 1, "item": "x", "occurrence": "y", "started_at": NOON}
+    run = AutomationRun(execution_id=task.execution_id, messages_sent=len(steps), **of)
+    other = AutomationRun(execution_id=new_uuid(), messages_sent=3, **of)
+    assert people_letters.delivered(cast.session, run) == (0, len(steps))
+    first, second, *_rest = cast.session.scalars(sa.select(Outbox).where(
+        Outbox.kind.in_(people_letters.KINDS)
+    ))  # fmt: skip
+    for letter, state in ((first, "sent"), (second, "dead")):
+        letter.state, letter.ended_at = state, NOON
+    cast.session.flush()
+    assert people_letters.delivered(cast.session, run) == (1, len(steps))
+    assert people_letters.delivered(cast.session, other) == (0, 3)
+    run.messages_sent = 0
+    assert people_letters.delivered(cast.session, run) == (0, 0)
 
 
 def test_letters_may_go_out_one_after_another(cast: Cast) -> None:

@@ -126,6 +126,54 @@ def put_run(engine: Engine, schedule_id: int, status: RunStatus, **more: Any) ->
     return execution_id
 
 
+# --- the log (M) ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """What the AAA log says of the scheduler itself: level and words."""
+    caplog.set_level(logging.INFO, "schedule_service")
+    of_it = ("scheduler_job_", "check_due_")
+    return lambda: [
+        f"{one.levelname} {one.getMessage()}"
+        for one in caplog.records
+        if one.name == "schedule_service" and any(f"={what}" in one.getMessage() for what in of_it)
+    ]
+
+
+def test_a_job_that_is_done_and_one_that_raises_are_told(
+    engine: Engine, lines: Callable[[], list[str]]
+) -> None:
+    Noting.acts = [says({"n": 1}), raises(ValueError("secret")), raises(TransientError("busy"))]
+    every(engine, 60, retry_max=1)
+    for n in range(3):
+        go(engine, NOON + n * MINUTE)
+    done, lasting, passing = lines()
+    run = ledger(engine)[0]
+    job_id = f"it/{run.execution_id}/PRODUCTION"
+    of_all = "community=- user=- action="
+    assert done == (f"INFO SYSTEM {of_all}scheduler_job_executed result=SUCCESS job_id={job_id}")
+    assert lasting.startswith(f"ERROR ERROR {of_all}scheduler_job_error result=FAILURE job_id=it/")
+    assert lasting.endswith("/PRODUCTION exception=ValueError")
+    assert passing.endswith("exception=TransientError")
+
+
+def test_a_look_that_fails_is_told_and_raises_all_the_same(
+    engine: Engine, lines: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blind(*_asked: Any) -> list[int]:
+        raise OSError("no disk")
+
+    monkeypatch.setattr(due_schedules, "due_schedules", blind)
+    with engine.app.app_context():
+        with pytest.raises(OSError, match="no disk"):
+            check_due_schedules(db.session(), NOON)
+        with pytest.raises(OSError, match="no disk"):
+            recurring_runs.claim_each(db.session(), lambda: NOON, 7)
+    said = "ERROR ERROR community=- user=- action=check_due_schedules result=FAILURE"
+    assert lines() == [f"{said} exception=OSError"] * 2
+
+
 # --- late and merged (G3) ------------------------------------------------------------------------
 
 

@@ -102,6 +102,9 @@ def test_from_start_to_end(env: dict[str, str], start: object) -> None:
     assert "PRODUCTION" in first.said[0]
     assert "lock held, epoch 1" in said
     assert "planned 0 jobs from 0 schedules (0 paused)" in said
+    by_whom = "INFO schedule_service:1.0.0 SYSTEM community=- user=-"
+    assert f"{by_whom} action=load_schedules result=SUCCESS count=0" in said
+    assert f"{by_whom} action=scheduler_start result=SUCCESS active_schedules=0" in said
 
     second = start(env, forked=True)  # type: ignore[operator]
     line = second.wait_for("Not started")
@@ -118,6 +121,7 @@ def test_from_start_to_end(env: dict[str, str], start: object) -> None:
     third.wait_for("stopped")
     assert third.process.wait(10) == 0
     assert "Traceback" not in "\n".join(third.said)
+    assert any("action=scheduler_stop result=SUCCESS running_left=0" in it for it in third.said)
 
 
 @pytest.fixture
@@ -342,7 +346,7 @@ def test_a_console_that_knows_few_letters_stops_nothing(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_scheduler_has_a_connection_for_each_of_its_threads(url: str, kind: str) -> None:
-    given = {"sqlalchemy_database_uri": url, "web_threads": 1, "scheduler_threads": 9}
+    given = {"sqlalchemy_database_uri": url, "web_threads": 1, "max_concurrent_workflows": 9}
     sizes = {}
     for role in ("web", "scheduler"):
         app = create_app(databases.GivenSettings(**given), role=role)

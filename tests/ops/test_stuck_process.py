@@ -70,7 +70,9 @@ def test_when_tasks_that_timed_out_hold_every_thread_it_ends(url: str, tmp_path:
     (tmp_path / "hanging_tasks.py").write_text(HANGING)
     plan_something(url, "hanging", "Hanging")
     own = {"PYTHONPATH": str(tmp_path), "AUTOMATION_MODULES": "hanging_tasks"}
-    code, said = ends(environment(url, SCHEDULER_THREADS="1", SMTP_PORT="1", **own), tmp_path)
+    code, said = ends(
+        environment(url, MAX_CONCURRENT_WORKFLOWS="1", SMTP_PORT="1", **own), tmp_path
+    )
     assert code == 70
     assert "Tasks that should have ended hold the threads" in "\n".join(said)
     assert "Thread" in "\n".join(said)  # where each of them stood

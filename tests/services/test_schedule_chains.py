@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app.automation import schedules as staff_acts
 from app.models import AutomationRun, AutomationSchedule, RunStatus
 from app.services import chains, runs, schedules
 from app.services.refusals import Refusal
@@ -123,3 +124,99 @@ def test_a_list_takes_as_many_statements_however_long_it_is(desk: Desk, count: i
         page = schedules.list_schedules(desk.session, ORLA, task="Chore", page_size=100)
         assert len([as_schedule(row) for row in page.items]) == count
     assert len(sent) <= 4
+
+
+# --- what waits for another try when its schedule rests or goes (R3, X5) --------------------------
+
+
+def waits_again(desk: Desk, row: AutomationSchedule) -> AutomationRun:
+    """A run that failed at noon and waits for its second try."""
+    run = desk.run_now(row)
+    wanted = runs.Wanted(row.id, run.item, run.occurrence, NOON)
+    begun = runs.begin(desk.session, [wanted], NOON, "tester")[wanted.key]
+    assert isinstance(begun, runs.Begun)
+    runs.try_again(desk.session, begun, OSError("no mail"), NOON, NOON + MINUTE)
+    desk.session.flush()
+    return run
+
+
+DOORS: dict[str, Any] = {
+    "paused": lambda desk, row: desk.pause(row),
+    "removed": lambda desk, row: desk.remove(row),
+    "switched off": lambda desk, row: desk.update(row, active=False),
+    "paused by staff": lambda desk, row: staff_acts.pause(desk.session, row, desk.cast.max, NOON),
+    "switched off by staff": lambda desk, row: staff_acts.switch(
+        desk.session, row, False, desk.cast.max, NOON
+    ),
+    "deleted by staff": lambda desk, row: staff_acts.delete(desk.session, row, desk.cast.max, NOON),
+}
+
+
+@pytest.mark.parametrize("how", DOORS)
+def test_what_waits_for_another_try_failed_whichever_door_stops_its_schedule(
+    desk: Desk, how: str
+) -> None:
+    first, good, bad = linked(desk)
+    run = waits_again(desk, first)
+    DOORS[how](desk, first)
+    desk.session.expire_all()
+    assert (run.status, run.error) == (RunStatus.FAILED, "no mail")
+    assert (first.last_run_status, first.last_execution_id) == (RunStatus.FAILED, run.execution_id)
+    assert (first.last_run_error, first.consecutive_failures) == ("no mail", 1)
+    assert (len(begun_by(desk, bad)), len(begun_by(desk, good))) == (1, 0)
+    assert not [id_ for id_ in desk.cast.jobs() if run.execution_id in id_]
+
+
+@pytest.mark.parametrize("how", DOORS)
+def test_what_never_began_waits_on_in_a_pause_and_is_cancelled_with_its_schedule(
+    desk: Desk, how: str
+) -> None:
+    first, _good, bad = linked(desk)
+    run = desk.run_now(first)
+    DOORS[how](desk, first)
+    desk.session.expire_all()
+    gone = how in ("removed", "deleted by staff")
+    assert run.status == (RunStatus.CANCELLED if gone else RunStatus.QUEUED)
+    assert (first.last_run_status, first.last_execution_at) == (None, None)
+    assert begun_by(desk, bad) == []
+
+
+# --- who ends a run before it is done (X5, X6) ----------------------------------------------------
+
+
+def under_way(desk: Desk, row: AutomationSchedule) -> AutomationRun:
+    run = desk.run_now(row)
+    wanted = runs.Wanted(row.id, run.item, run.occurrence, NOON, MINUTE)
+    assert isinstance(runs.begin(desk.session, [wanted], NOON, "tester")[wanted.key], runs.Begun)
+    desk.session.expire_all()
+    return run
+
+
+def test_a_cancelled_run_has_a_length_and_its_schedule_remembers_it(desk: Desk) -> None:
+    first, good, bad = linked(desk)
+    run = under_way(desk, first)
+    desk.do("cancel_run", run.execution_id, now=NOON + MINUTE / 2)
+    desk.session.expire_all()
+    assert (run.status, run.duration_ms) == (RunStatus.CANCELLED, 30_000)
+    assert (first.last_run_status, first.last_execution_id) == ("cancelled", run.execution_id)
+    assert (first.last_execution_at, first.consecutive_failures) == (NOON, 0)
+    assert begun_by(desk, good) == begun_by(desk, bad) == []
+
+
+def test_one_that_is_cancelled_before_it_began_leaves_no_trace_on_its_schedule(desk: Desk) -> None:
+    row = desk.add()
+    run = desk.run_now(row)
+    desk.do("cancel_run", run.execution_id)
+    desk.session.expire_all()
+    assert (run.status, run.duration_ms) == (RunStatus.CANCELLED, None)
+    assert (row.last_run_status, row.last_execution_at) == (None, None)
+
+
+def test_a_run_that_timed_out_has_a_length_too(desk: Desk) -> None:
+    row = desk.add()
+    run = under_way(desk, row)
+    assert chains.end_overdue(desk.session, run.id, NOON + 2 * MINUTE)
+    desk.session.expire_all()
+    assert (run.status, run.duration_ms) == (RunStatus.TIMEOUT, 120_000)
+    assert row.last_run_status == RunStatus.TIMEOUT
+    assert not chains.end_overdue(desk.session, run.id, NOON + 3 * MINUTE)

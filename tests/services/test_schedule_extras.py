@@ -163,7 +163,8 @@ def ended(
     desk.cast.add(
         AutomationRun(
             schedule_id=row.id, item=row.schedule_id, occurrence=new_uuid(), status=status,
-            due_at=NOON, finished_at=more.pop("at", NOON), duration_ms=int(seconds * 1000), **more,
+            due_at=more.pop("due_at", NOON), finished_at=more.pop("at", NOON),
+            duration_ms=int(seconds * 1000), **more,
         )
     )  # fmt: skip
 
@@ -206,7 +207,7 @@ def test_stats_of_all_are_of_those_one_sees(desk: Desk) -> None:
 def causes(desk: Desk, row: AutomationSchedule, now: datetime = NOON) -> dict[str, str]:
     """What is not fine, the clock aside: tests have one of their own."""
     found = schedules.explain(desk.session, row.schedule_id, ORLA, now=now, door=desk.door)
-    assert len({one.cause for one in found}) == 15
+    assert len({one.cause for one in found}) == 20
     return {one.cause: one.text for one in found if not one.ok and one.cause != "clock"}
 
 
@@ -234,6 +235,11 @@ def _put_off(desk: Desk, row: AutomationSchedule) -> None:
 def _fail_thrice(desk: Desk, row: AutomationSchedule) -> None:
     for _ in range(3):
         ended(desk, row, "failed", error="no mail")
+
+
+def _come_late(desk: Desk, row: AutomationSchedule) -> None:
+    for late, missed in ((HOUR, 1), (2 * HOUR, 3)):
+        ended(desk, row, "missed", due_at=NOON - late, missed_count=missed)
 
 
 def _set(**values: Any) -> Callable[[Desk, AutomationSchedule], None]:
@@ -295,6 +301,7 @@ def _fill_up(desk: Desk, row: AutomationSchedule) -> None:
         (_fill_up, "live", "3 runs"),
         (_close_the_window, "window", "09:00-10:00"),
         (_fail_thrice, "outcomes", "no mail"),
+        (_come_late, "missed", "4 times in 30 days: raise grace to 7200 s"),
     ],
 )  # fmt: skip
 def test_each_cause_is_found_with_its_cure(
@@ -303,6 +310,18 @@ def test_each_cause_is_found_with_its_cure(
     change(desk, healthy)
     desk.session.flush()
     assert text in causes(desk, healthy)[cause]
+
+
+def test_what_was_missed_long_ago_by_hand_or_within_the_grace_it_has_now_is_no_cause(
+    desk: Desk, healthy: AutomationSchedule
+) -> None:
+    ended(desk, healthy, "missed", due_at=NOON - 41 * DAY, at=NOON - 40 * DAY)
+    ended(desk, healthy, "missed", due_at=NOON - DAY, trigger="manual")
+    assert "missed" not in causes(desk, healthy)
+    _come_late(desk, healthy)
+    healthy.misfire_grace_time = 7200
+    desk.session.flush()
+    assert "missed" not in causes(desk, healthy)
 
 
 def test_a_silent_scheduler_and_another_clock_are_found(

@@ -84,6 +84,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"dry_run": "yes"}, "dry_run"),
     ({"dry_run": True, "task": "Deed"}, "dry_run"),
     ({"colour": "red"}, "colour"),
+    ({"config": DAILY | {"timezone": "UTC"}, "timezone": "Europe/Paris"}, "timezone"),
+    ({"config": DAILY | {"max_executions": 2}, "max_executions": 3}, "max_executions"),
     ({"community_id": 999_999}, "community_id"),
     ({"active": 1}, "active"),
     ({"on_success_schedule_id": "none"}, "on_success_schedule_id"),
@@ -193,6 +195,27 @@ def test_a_change_keeps_the_next_occurrence_unless_its_times_change(desk: Desk) 
     row = desk.add({"schedule_type": "interval", "hours": 5})
     desk.update(row, description="x", now=NOON + 4 * HOUR)
     assert row.next_execution_at == NOON + 5 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("field", "inside", "beside"),
+    [
+        ("timezone", "UTC", "Europe/Paris"),
+        ("max_executions", 2, 3),
+        ("max_executions", 2, None),
+        ("end_at", "2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z"),
+    ],
+)
+def test_what_is_said_twice_and_differs_is_refused_by_name(
+    desk: Desk, field: str, inside: Any, beside: Any
+) -> None:
+    row = desk.add()
+    for config in ({field: inside}, {"schedule_config": {field: inside}}):
+        with pytest.raises(InvalidScheduleException) as refused, desk.session.begin_nested():
+            desk.update(row, config, **{field: beside})
+        assert list(refused.value.problems) == [field]
+    desk.update(row, {field: inside}, **{field: inside})
+    assert row.version == 2
 
 
 def test_another_version_is_a_conflict(desk: Desk) -> None:  # Q34
