@@ -63,11 +63,9 @@ def demo_on(url: str, folder: Path, **settings: Any) -> Flask:
 
 
 @pytest.fixture(scope="module", params=databases.KINDS)
-def told(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Flask]:
+def told(request: pytest.FixtureRequest) -> Iterator[Flask]:
     """The whole demo, made once for all workers; nobody here changes it."""
-    letters = tmp_path_factory.getbasetemp().parent / f"demo-{request.param}"
+    letters = databases.folder() / f"demo-letters-{request.param}"
 
     def fill(url: str) -> None:
         app = demo_on(url, letters)

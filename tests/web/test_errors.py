@@ -9,7 +9,6 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask, abort
 
-from app import create_app
 from app.extensions import csrf, db
 from app.services.refusals import NotFound, Refusal
 from tests import databases
@@ -18,10 +17,18 @@ from tests.sink import free_port
 from tests.web.browsing import Client, client_of, sign_in
 
 
-@pytest.fixture
-def broken(url: str) -> Iterator[Client]:
-    """A client of an application with a page for every way to fail."""
-    app = create_app(databases.GivenSettings(sqlalchemy_database_uri=url))
+@pytest.fixture(scope="module")
+def broken_apps() -> Iterator[dict[str, Flask]]:
+    """Applications that fail, one per kind of database, in which nobody writes."""
+    with databases.shared_web_apps() as apps:
+        for app in apps.values():
+            fail_in_every_way(app)
+        yield apps
+
+
+def fail_in_every_way(app: Flask) -> None:
+    """A page for each; what fails is answered, not raised."""
+    app.testing = False
 
     @app.route("/fails/<how>")
     def fails(how: str) -> str:
@@ -48,9 +55,11 @@ def broken(url: str) -> Iterator[Client]:
         away = Exception("server closed the connection")
         raise sa.exc.OperationalError("COMMIT", {}, away, connection_invalidated=True)
 
-    yield client_of(app)
-    with app.app_context():
-        db.engine.dispose()
+
+@pytest.fixture
+def broken(kind: str, broken_apps: dict[str, Flask]) -> Client:
+    """A client of an application with a page for every way to fail."""
+    return client_of(broken_apps[kind])
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 413, 429, 503])
