@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import smtplib
 import socket
 import ssl
@@ -175,6 +176,30 @@ def test_the_console_shows_what_a_reader_sees(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     assert "Subject: Letter 7" in shown
     assert "Günther, come!" in shown
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {},
+        {"text": "Günther, come!\n", "html": "<p>Günther, come!</p>"},
+        {"unsubscribe": "https://training.example.org/unsubscribe/" + "x" * 200},
+        {"calendar": b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n", "calendar_method": "REQUEST"},
+        {"cancelled": b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"},
+    ],
+)
+def test_headers_read_once_for_all_make_the_same_letter(
+    monkeypatch: pytest.MonkeyPatch, other: dict[str, Any]
+) -> None:
+    """Byte for byte what the library makes of each letter anew, but for the random boundaries."""
+    envelope(6, **other)  # the one that the next is like
+    quick = envelope(7, **other).content
+    monkeypatch.setattr(message, "THE_SAME", ())
+    assert bounded(quick) == bounded(envelope(7, **other).content)
+
+
+def bounded(content: bytes) -> bytes:
+    return re.sub(rb"===============\d+==", b"boundary", content)
 
 
 def test_memory_keeps_the_envelope() -> None:
