@@ -148,8 +148,11 @@ class PolicyView(SecureView):
         form = super().edit_form(obj)
         form.of_kind.data = obj.kind.value
         for kind, names in FIELDS.items():
-            for name in names if kind is not obj.kind else ():
-                del form[name]
+            for name in names:
+                if kind is obj.kind:
+                    form[name].flags.required = True  # what it counts by is never left empty
+                else:
+                    del form[name]
         return form
 
     def present(self, row: Any, name: str) -> Any:
