@@ -92,7 +92,7 @@ class _Alike(email.policy.EmailPolicy):
 
 
 THE_SAME = (
-    "auto-submitted", "content-disposition", "content-transfer-encoding", "content-type",
+    "auto-submitted", "content-disposition", "content-transfer-encoding", "content-type", "from",
     "list-unsubscribe-post", "mime-version",
 )  # fmt: skip
 
@@ -130,7 +130,7 @@ def _message(letter: Letter, to: str, sender: str, row: Any, settings: Settings)
     message = EmailMessage(policy=POLICY)
     message["Message-ID"] = f"<{row.uuid}@{mail_domain(settings)}>"
     message["Date"] = row.created_at
-    message["From"] = Address(_one_line(letter.sender_name, "sender's name"), addr_spec=sender)
+    message["From"] = _named(_one_line(letter.sender_name, "sender's name"), sender)
     message["To"] = Address(_one_line(letter.to_name, "reader's name"), addr_spec=to)
     message["Subject"] = _subject(letter.subject)
     message["Auto-Submitted"] = "auto-generated"
@@ -153,6 +153,11 @@ def _message(letter: Letter, to: str, sender: str, row: Any, settings: Settings)
             filename="cancelled.ics",
         )
     return message
+
+
+@lru_cache(maxsize=256)
+def _named(name: str, address: str) -> str:
+    return str(Address(name, addr_spec=address))
 
 
 def _subject(text: str) -> str:
