@@ -13,8 +13,8 @@ from app.models import Outbox, OutboxState
 from app.services import waitlist
 from benchmarks import people
 from benchmarks.cases import Case, an_app
-from benchmarks.mailbox import Mailbox
 from tests.cast import NOON, Cast
+from tests.mailbox import Mailbox
 
 SIZES = (100, 500, 2_000)
 LETTERS_PER_SECOND = 100.0
