@@ -216,16 +216,16 @@ def _tell_all(batch: Batch, way: Way, posted: Posted, stop: threading.Event | No
 def _tell(batch: Batch, one: Told, way: Way) -> Fault | None:
     """Post one event; None: it was taken."""
     now = batch.clock()
-    body = body_of(one.event)
-    headers = {
-        "Content-Type": "application/json",
-        "User-Agent": "Nextseat",
-        "Connection": "close",
-        **signed(one.secret, str(one.event.get("id", one.row.uuid)), now, body),
-    }
     try:
+        body = body_of(one.event)
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "Nextseat",
+            "Connection": "close",
+            **signed(one.secret, str(one.event.get("id", one.row.uuid)), now, body),
+        }
         return judge(way.post(one.url, body, headers, now))
-    except Exception as error:
+    except Exception as error:  # of this event alone: what cannot be signed stops no other
         return fault_of(error)
 
 

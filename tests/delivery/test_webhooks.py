@@ -91,6 +91,16 @@ def test_another_secret_signs_otherwise() -> None:
     assert one["webhook-signature"] != other["webhook-signature"]
 
 
+def test_what_cannot_be_signed_waits_and_stops_no_other(hook: Webhook, endpoint: Endpoint) -> None:
+    """A secret that somebody spoilt in the table costs its own endpoint a try, and no more."""
+    (spoilt,) = events(a_hook(endpoint.url, secret="whsec_a"))
+    (whole,) = events(hook)
+    for _ in range(2):
+        tell(Clock(), endpoint)
+    assert states(whole) == ["sent"]
+    assert (states(spoilt), row(spoilt).attempts) == (["pending"], 1)
+
+
 def test_what_may_pass_is_tried_again_with_the_same_id(hook: Webhook, endpoint: Endpoint) -> None:
     clock = Clock()
     (id_,) = events(hook)
