@@ -24,7 +24,7 @@ from app.extensions import db
 from app.models import AutomationRun, MadeBy, RunStatus
 from app.models.run import RunTrigger
 from app.models.schedule import ScheduleType
-from app.services import attention, chains, run_reasons, runs, schedules
+from app.services import attention, chains, run_reasons, runs_by_hand, schedules
 from app.services.people_letters import delivered
 
 LOOKS = {
@@ -68,7 +68,7 @@ def _again(session: Any, row: AutomationRun, actor: Any, now: datetime) -> None:
         door = faces.door(MadeBy.FORM)
         schedules.retry_run(session, row.execution_id, actor, now=now, door=door)
     else:
-        runs.retry_run(session, row, now)
+        runs_by_hand.retry_run(session, row, now)
 
 
 ACTS = (

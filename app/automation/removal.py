@@ -14,7 +14,7 @@ from app.automation.claims import DUE_TEXT, STATE, UNREADABLE, State, instant, r
 from app.models.automation import AutomationSchedule, RunStatus
 from app.models.enrolment import INVITED, TrainingEnroll
 from app.models.job import Job
-from app.services import deadline_changes, runs
+from app.services import deadline_changes, runs, runs_by_hand
 from app.services.actors import CONSOLE, Actor
 from app.services.deadline import WAITLIST_TASK
 from app.services.plan import Occurrence
@@ -66,9 +66,9 @@ def _remember(session: Session, state: State, due: datetime, actor: Actor, now: 
 def _cancel(
     session: Session, schedule: AutomationSchedule, state: State, due: datetime, now: datetime
 ) -> None:
-    by_hand = runs.waiting_by_hand(session, [state.item]).get(state.item)
+    by_hand = runs_by_hand.waiting_by_hand(session, [state.item]).get(state.item)
     if by_hand is not None:
-        runs.cancel_run(session, by_hand, now)
+        runs_by_hand.cancel_run(session, by_hand, now)
         return
     registration = get_automation_class(state.class_name)
     planned: dict[str, Occurrence] = {}

@@ -24,7 +24,7 @@ from app.models.automation import (
 )
 from app.models.bulk import send
 from app.models.rules import Environment, rules_of
-from app.services import runs
+from app.services import runs, runs_by_hand
 from app.services.plan import Occurrence
 from app.services.runs import Begun, Wanted
 
@@ -177,7 +177,7 @@ def ask(terms: Terms, items: list[str], now: datetime) -> Facts:
     )
     facts.planned = find(items=items)
     if absent := [item for item in items if item not in facts.planned]:
-        facts.by_hand = runs.waiting_by_hand(terms.session, absent)
+        facts.by_hand = runs_by_hand.waiting_by_hand(terms.session, absent)
     if facts.by_hand:
         again = find(items=[run.item for run in facts.by_hand.values()])
         facts.planned = again | facts.planned

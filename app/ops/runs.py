@@ -27,7 +27,7 @@ from app.ops.terminal import (
     printable,
     utc,
 )
-from app.services import chains, run_reasons, runs
+from app.services import chains, run_reasons, runs_by_hand
 
 
 @click.group("runs")
@@ -130,7 +130,9 @@ def show(run_id: str, as_json: bool) -> None:
 @needs_database
 def retry(run_id: str) -> None:
     """Run once more what failed, timed out or was cancelled: a run of its own, now."""
-    again = unit(db.session, lambda: runs.retry_run(db.session(), _run(run_id), utcnow()).id)
+    again = unit(
+        db.session, lambda: runs_by_hand.retry_run(db.session(), _run(run_id), utcnow()).id
+    )
     wake_scheduler()
     click.echo(f"queued run {again}")
 

@@ -18,7 +18,7 @@ from app.models.automation import (
 from app.models.job import Job
 from app.models.rules import rules_of
 from app.models.text import named
-from app.services import aaa, recurring, runs, schedule_letters, webhook_events
+from app.services import aaa, recurring, runs, runs_by_hand, schedule_letters, webhook_events
 
 log = logging.getLogger("app.services.chains")
 
@@ -84,7 +84,7 @@ def cancel(session: Session, run: AutomationRun, now: datetime, reason: str = "s
     Raises `RunEnded`.
     """
     lock(session, run.schedule_id)
-    runs.cancel_run(session, run, now, reason)
+    runs_by_hand.cancel_run(session, run, now, reason)
     schedule = session.get_one(AutomationSchedule, run.schedule_id, populate_existing=True)
     if run.started_at is not None:
         schedule.last_execution_at, schedule.last_execution_id = run.started_at, run.execution_id

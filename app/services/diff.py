@@ -24,7 +24,7 @@ from app.models.automation import RunStatus
 from app.models.bulk import chunks, dialect_of
 from app.models.job import Job
 from app.models.rules import Environment, rules_of
-from app.services import plan, runs, webhook_events
+from app.services import plan, runs, runs_by_hand, webhook_events
 from app.services.deadline import WAITLIST_TASK
 from app.services.plan import DEVELOPMENT_DELAY, Occurrence
 
@@ -360,7 +360,7 @@ def drop(session: Session, gone: Sequence[There]) -> int:
     """
     if not gone:
         return 0
-    by_hand = runs.waiting_by_hand(session, [job.item for job in gone])
+    by_hand = runs_by_hand.waiting_by_hand(session, [job.item for job in gone])
     return take_away(session, [job for job in gone if job.item not in by_hand], leased_too=True)
 
 

@@ -21,19 +21,14 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from flask_babel import lazy_gettext as _l
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from app.models.automation import AutomationRun, AutomationSchedule, RunStatus
-from app.models.bulk import CHUNK, among, chunks, dialect_of, insert_many, send
-from app.models.job import Job
-from app.models.rules import rules_of
+from app.models.bulk import CHUNK, among, chunks, dialect_of, send
 from app.models.text import said_by, storable, traceback_of
 from app.models.types import new_uuid, new_uuids
-from app.services import plan
-from app.services.refusals import Refusal
 from app.services.transitions import ENDED, QUEUED, RUNNING, count_moved, move_runs
 
 log = logging.getLogger("app.automation.runs")
@@ -41,20 +36,6 @@ log = logging.getLogger("app.automation.runs")
 TIMEOUT = timedelta(hours=1)  # of a run whose schedule and task say nothing
 TOO_LONG = "it took longer than it may"
 DEATHS = 3  # workers that may die over one run (schedules R5)
-
-
-class RunEnded(Refusal):
-    """What has ended can't be cancelled."""
-
-    code = "run_ended"
-    sentence = _l("This run has ended already.")
-
-
-class NotRetryable(Refusal):
-    """Only what failed, timed out or was cancelled may be tried again (schedules R4)."""
-
-    code = "not_retryable"
-    sentence = _l("Only a run that failed, timed out or was cancelled can be tried again.")
 
 
 class LostRun(Exception):
@@ -374,7 +355,7 @@ def end_at_once(session: Session, span: Span, ends: Sequence[Ended]) -> Begun | 
             "started_at": span.started_at,
             "deadline_at": span.deadline,
             "finished_at": span.finished_at,
-            "duration_ms": _milliseconds(span.finished_at - span.started_at),
+            "duration_ms": milliseconds(span.finished_at - span.started_at),
         }
         own = ("execution_id", "item", "occurrence", "due_at", "result")
         statement = _once(dialect, own, tuple(shared), returning=False)
@@ -427,7 +408,7 @@ def _end(
             given={"our_attempt": attempt, "ended": now},
             started_at=started_at,
             finished_at=now,
-            duration_ms=_milliseconds(now - started_at),
+            duration_ms=milliseconds(now - started_at),
             not_before=None,
             result=json.loads(shown) if shown else None,
             error=None,
@@ -439,7 +420,8 @@ def _end(
             raise LostRun
 
 
-def _milliseconds(time: timedelta) -> int:
+def milliseconds(time: timedelta) -> int:
+    """As the ledger counts."""
     return max(0, round(time.total_seconds() * 1000))
 
 
@@ -458,7 +440,7 @@ def try_again(
     ours: dict[str, Any] = {"where": OUR_ATTEMPT, "given": {"our_attempt": run.attempt}}
     if at is not None:
         return bool(move_runs(session, [run.id], RUNNING, QUEUED, not_before=at, **ours, **said))
-    took = _milliseconds(now - run.started_at)
+    took = milliseconds(now - run.started_at)
     return bool(
         move_runs(
             session,
@@ -507,7 +489,7 @@ def _by_length(session: Session, ids: Sequence[int], now: datetime) -> dict[int,
     found: dict[int, list[int]] = {}
     for some in chunks(list(ids), CHUNK):
         for id_, since in session.execute(sa.select(r.id, r.started_at).where(r.id.in_(some))):
-            found.setdefault(_milliseconds(now - (since or now)), []).append(id_)
+            found.setdefault(milliseconds(now - (since or now)), []).append(id_)
     return found
 
 
@@ -678,7 +660,7 @@ def end(
         where=STILL_OURS,
         given={"our_attempt": run.attempt, "ended": now},
         finished_at=now,
-        duration_ms=_milliseconds(now - run.started_at),
+        duration_ms=milliseconds(now - run.started_at),
         not_before=None,
         reason=storable(reason, 100) if reason else None,
         result=json.loads(shown) if shown else None,
@@ -720,74 +702,6 @@ def remember(
         )
         .execution_options(synchronize_session=False)
     )
-
-
-# --- what staff do -------------------------------------------------------------------------------
-
-
-def cancel_run(session: Session, run: AutomationRun, now: datetime, reason: str = "staff") -> None:
-    """End a run that waits or runs; what it does now is rolled back at its commit (schedules X4).
-
-    Raises `RunEnded`.
-    """
-    session.refresh(run)  # it may have begun since we looked
-    took = _milliseconds(now - run.started_at) if run.status is RUNNING and run.started_at else None
-    if not move_runs(session, [run.id], (QUEUED, RUNNING), RunStatus.CANCELLED, finished_at=now,
-                     reason=reason, duration_ms=took):  # fmt: skip
-        raise RunEnded
-    session.execute(
-        sa.delete(Job)
-        .where(Job.id == _job_of(session, run))
-        .execution_options(synchronize_session=False)
-    )
-    session.refresh(run)
-
-
-def retry_run(session: Session, run: AutomationRun, now: datetime) -> AutomationRun:
-    """Try once more what failed: a run of its own, started by hand, due now (schedules R4).
-
-    Raises `NotRetryable`.
-    """
-    schedule = run.schedule
-    failed = run.status in (RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.CANCELLED)
-    if not failed or schedule.deleted_at is not None or schedule.automation_class is None:
-        raise NotRetryable
-    execution_id = new_uuid()
-    again = AutomationRun(
-        execution_id=execution_id,
-        schedule_id=run.schedule_id,
-        item=run.item,
-        occurrence=f"manual:{execution_id}",
-        status=QUEUED,
-        attempt=0,
-        trigger="manual",
-        retry_of=run.execution_id,
-        dry_run=run.dry_run,
-        config_snapshot=run.config_snapshot,
-        due_at=now,
-        not_before=now,
-    )
-    session.add(again)
-    session.flush()  # its job stands beside it
-    class_name, environment = schedule.automation_class.class_name, rules_of(session).environment
-    job = plan.alarm(schedule.name, class_name, execution_id, environment, now)
-    insert_many(session, Job, [job])
-    return again
-
-
-def waiting_by_hand(session: Session, execution_ids: Sequence[str]) -> dict[str, AutomationRun]:
-    """The queued runs that staff started, by their execution id."""
-    r = AutomationRun
-    of_staff = sa.and_(among(r.execution_id, execution_ids), r.status == QUEUED)
-    rows = session.scalars(sa.select(r).where(of_staff, r.trigger == "manual"))
-    return {run.execution_id: run for run in rows}
-
-
-def _job_of(session: Session, run: AutomationRun) -> str:
-    # A run of a recurring schedule has a job of its own: the one of its item is the alarm.
-    recurs = run.item == run.schedule.schedule_id
-    item = run.execution_id if recurs or run.trigger == "manual" else run.item
-    return plan.job_id(run.schedule.name, item, rules_of(session).environment)
 
 
 def ended_keys(session: Session, schedule_id: int, items: Iterable[str]) -> set[tuple[str, str]]:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.models.automation import AutomationRun, AutomationSchedule, RunTrigger, ScheduleType
 from app.models.types import new_uuid
-from app.services import chains, recurring, runs
+from app.services import chains, recurring, runs_by_hand
 from app.services import schedule_filling as filling
 from app.services.actors import Actor
 from app.services.schedule_errors import ScheduleConflictException, WorkflowNotFoundException
@@ -137,7 +137,7 @@ def cancel_run(
     schedule = take(session, run.schedule.schedule_id, actor)
     try:
         chains.cancel(session, run, now)
-    except runs.RunEnded as ended:
+    except runs_by_hand.RunEnded as ended:
         raise ScheduleConflictException(ended.sentence) from ended
     record(
         session, schedule, "schedule_run_cancel", actor, door.via, now,
@@ -157,8 +157,8 @@ def retry_run(
     run = get_run(session, execution_id, actor)
     schedule = take(session, run.schedule.schedule_id, actor)
     try:
-        again = runs.retry_run(session, run, now)
-    except runs.NotRetryable as never:
+        again = runs_by_hand.retry_run(session, run, now)
+    except runs_by_hand.NotRetryable as never:
         raise ScheduleConflictException(never.sentence) from never
     again.triggered_by = actor.name
     record(

@@ -17,7 +17,7 @@ from app.extensions import db, write
 from app.models import AutomationClasses, AutomationRun, AutomationSchedule, Job
 from app.models.bulk import among
 from app.models.rules import Environment, rules_of
-from app.services import plan, runs
+from app.services import plan, runs, runs_by_hand
 from tests import databases
 from tests.automation import tasks
 from tests.automation.tasks import (
@@ -568,7 +568,7 @@ class Executing:
 def cancel(engine: Engine) -> None:
     with engine.app.app_context(), write(db.session):
         run = db.session.scalars(sa.select(AutomationRun)).one()
-        runs.cancel_run(db.session(), run, engine.now)
+        runs_by_hand.cancel_run(db.session(), run, engine.now)
 
 
 def time_passes(engine: Engine) -> None:
@@ -632,7 +632,7 @@ def test_a_lost_run_takes_no_other_with_it(engine: Engine) -> None:
         with engine.app.app_context(), write(db.session):
             r = AutomationRun
             run = db.session.scalars(sa.select(r).where(r.item == "b")).one()
-            runs.cancel_run(db.session(), run, NOON)
+            runs_by_hand.cancel_run(db.session(), run, NOON)
         pause.go_on.set()
         future.result(20)
     assert engine.effects() == {"a": 1, "c": 1}
@@ -803,7 +803,7 @@ def retry(engine: Engine, item: str) -> None:
     with engine.app.app_context(), write(db.session):
         r = AutomationRun
         run = db.session.scalars(sa.select(r).where(r.item == item)).one()
-        runs.retry_run(db.session(), run, engine.now)
+        runs_by_hand.retry_run(db.session(), run, engine.now)
 
 
 def test_a_run_that_staff_ask_for_is_done_once_more(engine: Engine) -> None:
@@ -833,7 +833,7 @@ def test_a_run_that_staff_ask_for_is_skipped_if_its_item_is_gone(engine: Engine)
 def test_what_succeeded_cannot_be_tried_again(engine: Engine) -> None:
     engine.plan("sweep")
     engine.tick()
-    with pytest.raises(runs.NotRetryable):
+    with pytest.raises(runs_by_hand.NotRetryable):
         retry(engine, "sweep")
     assert engine.jobs() == {}
 

@@ -29,7 +29,7 @@ from app.models import (
 from app.models.automation import OverlapPolicy, RunStatus, RunTrigger, StoppedBecause
 from app.models.schedule import ScheduleType
 from app.models.types import new_uuid
-from app.services import recurring, runs
+from app.services import recurring, runs_by_hand
 from app.services.occurrence import name_of
 from tests.automation import tasks
 from tests.automation.tasks import EFFECTS, Engine, raises, registered, says
@@ -619,7 +619,7 @@ def test_a_run_cancelled_meanwhile_does_nothing_more(engine: Engine) -> None:
     def cancel(_task: Any) -> None:
         with engine.app.app_context(), write(db.session):
             run = db.session.scalars(sa.select(AutomationRun)).one()
-            runs.cancel_run(db.session(), run, NOON)
+            runs_by_hand.cancel_run(db.session(), run, NOON)
 
     Stepping.acts = {"plan": cancel}
     every(engine, 3600, Stepping)
@@ -771,7 +771,7 @@ def test_a_retry_by_hand_has_the_old_configuration_and_is_no_waiting_try(engine:
     engine.change(AutomationSchedule, task_config={"new": 1})
     with engine.app.app_context(), write(db.session):
         failed = db.session.scalars(sa.select(AutomationRun)).one()
-        runs.retry_run(db.session(), failed, NOON + timedelta(seconds=1))
+        runs_by_hand.retry_run(db.session(), failed, NOON + timedelta(seconds=1))
     look(engine, NOON + MINUTE)
     first, again, next_ = ledger(engine)
     assert [str(run.status) for run in (first, again, next_)] == ["failed", "queued", "queued"]

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import AutomationRun, AutomationSchedule, Job
-from app.services import runs
+from app.models.rules import rules_of
+from app.services import plan, runs, runs_by_hand
 from app.services.runs import Begun, Dead, LostRun, Wanted
 from app.services.transitions import IllegalMove, move_runs
 from tests.cast import HOUR, MINUTE, NOON, SECOND, Cast
@@ -158,15 +159,15 @@ def test_an_ended_run_moves_nowhere(cast: Cast) -> None:
 
 def test_a_cancel_ends_it_and_takes_its_job(cast: Cast) -> None:
     begin(cast, "a")
-    job = runs.plan.alarm(cast.schedule.name, "AutomaticWaitList", "a",
-                          runs.rules_of(cast.session).environment, NOON)  # fmt: skip
+    job = plan.alarm(cast.schedule.name, "AutomaticWaitList", "a",
+                          rules_of(cast.session).environment, NOON)  # fmt: skip
     cast.session.execute(sa.insert(Job), [job])
     run = rows(cast.session)["a"]
-    runs.cancel_run(cast.session, run, NOON)
+    runs_by_hand.cancel_run(cast.session, run, NOON)
     assert (run.status, run.reason, run.finished_at) == ("cancelled", "staff", NOON)
     assert cast.jobs() == {}
-    with pytest.raises(runs.RunEnded):
-        runs.cancel_run(cast.session, run, NOON)
+    with pytest.raises(runs_by_hand.RunEnded):
+        runs_by_hand.cancel_run(cast.session, run, NOON)
 
 
 def test_the_schedule_counts_failures_in_a_row(cast: Cast) -> None:
