@@ -15,6 +15,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
@@ -51,6 +53,7 @@ SILENT_FOR = 15.0  # seconds without a finished pass end the process (SI6)
 STUCK_FOR = 60.0  # seconds in which no thread gets free
 STOOD_STILL = 3.0  # seconds between two looks, a second apart: the machine was held
 SAY_IDLE_EVERY = 60.0
+HEARING_EVERY = 0.2
 OUTBOX_WORKERS = 2
 
 
@@ -275,8 +278,12 @@ class Process:
         say(f"finishing {app_scheduler.busy} runs …")
         grace = self.settings.scheduler_shutdown_grace_seconds
         until = time.monotonic() + grace
-        all_done = app_scheduler.stop(grace)
-        all_done = self.duties.join(max(1.0, until - time.monotonic())) and all_done
+
+        def end() -> bool:
+            ended = app_scheduler.stop(grace)
+            return self.duties.join(max(1.0, until - time.monotonic())) and ended
+
+        all_done = _listening(end)
         self.lock.release()
         aaa.process("scheduler_stop", running_left=app_scheduler.busy)
         say(
@@ -285,6 +292,18 @@ class Process:
         if not all_done:
             os._exit(0)  # their leases bring them back
         return 0
+
+
+def _listening(act: Callable[[], bool]) -> bool:
+    """Do it while this thread keeps hearing signals.
+
+    One that comes in the instant before a long wait is heard only after it: so none is long here.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="ending") as beside:
+        doing = beside.submit(act)
+        while not doing.done():
+            wait([doing], timeout=HEARING_EVERY)
+        return doing.result()
 
 
 def post_duty() -> Duty:
