@@ -4,6 +4,7 @@ BIN := .venv/bin
 FLASK := $(BIN)/flask --app run_web
 # Many tests wait for a process or a deadline: one worker more than there are cores.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+PIP := $(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r
 UV := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command "make requirements"
 
@@ -50,6 +51,7 @@ soak: .venv/developing ## the long runs: races for an hour, not part of `make te
 requirements: .venv/developing ## lock requirements*.in anew, the larger set first
 	@$(UV) $(ARGS) requirements-dev.in -o requirements-dev.txt
 	@$(UV) $(ARGS) requirements.in -c requirements-dev.txt -o requirements.txt
+	@$(UV) $(ARGS) requirements-uv.in -c requirements-dev.txt -o requirements-uv.txt
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -58,11 +60,19 @@ requirements: .venv/developing ## lock requirements*.in anew, the larger set fir
 		|| { echo "Python cannot make a virtual environment: install python3-venv."; exit 1; }
 
 .venv/running: .venv/bin/python requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt \
-		|| { echo "Installing failed: is there a network? The lines above say what is missing."; exit 1; }
+	@$(call install,requirements.txt)
 	@touch $@
 
 .venv/developing: .venv/bin/python requirements-dev.txt
-	@$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt \
-		|| { echo "Installing failed: is there a network? The lines above say what is missing."; exit 1; }
+	@$(call install,requirements-dev.txt)
 	@touch $@ .venv/running
+
+# In seconds with uv; in a minute with pip where uv cannot: no uv for this machine, or an index,
+# a proxy or a mirror that only pip is told of. Python compiles what is used when it is used.
+define install
+$(PIP) requirements-uv.txt 2>/dev/null && ! $(BIN)/python -m pip config list | grep -q '[.]index-url=' \
+	&& UV_HTTP_TIMEOUT=20 UV_HTTP_RETRIES=1 UV_LINK_MODE=copy $(BIN)/uv pip install --quiet \
+		--python $(BIN)/python --require-hashes -r $(1) 2>/dev/null \
+	|| $(PIP) $(1) \
+	|| { echo "Installing failed: is there a network? The lines above say what is missing."; exit 1; }
+endef
