@@ -357,10 +357,10 @@ def too_many(
     type_, begins = stand.training.training_type_id, stand.starts_at
     if not limits or begins is None or type_ is None or waived(stand):
         return {}
-    held = _held(session, student_ids, [type_])
+    theirs = held(session, student_ids, [type_])
     found = {}
     for id_ in student_ids:
-        over = over_limit(limits, stand.training.id, begins, held.get((id_, type_), ()))
+        over = over_limit(limits, stand.training.id, begins, theirs.get((id_, type_), ()))
         if over is not None:
             found[id_] = over
     return found
@@ -427,7 +427,7 @@ def _free_from(limits: Sequence[Limit], day: date, held: Sequence[Held]) -> date
     return next(d for d in later if not any(limit.filled_by(d, held) for limit in limits))
 
 
-def _held(
+def held(
     session: Session, student_ids: Collection[int], type_ids: Collection[int]
 ) -> dict[tuple[int, int], list[Held]]:
     """(student, type) -> the trainings of that type in which they are enrolled or invited."""
