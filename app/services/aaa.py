@@ -137,8 +137,9 @@ def pruned(count: int) -> None:
 def jobs_done(job_ids: Iterable[str]) -> None:
     """Jobs of the scheduler did what they were there for, a line each."""
     if log.isEnabledFor(logging.INFO):  # ten thousand may be done at once
+        head = line("SYSTEM", "scheduler_job_executed", "SUCCESS")
         for job_id in job_ids:
-            log.info(line("SYSTEM", "scheduler_job_executed", "SUCCESS", job_id=job_id))
+            log.info("%s job_id=%s", head, shown(job_id))
 
 
 def job_failed(job_id: str, exception: str) -> None:
