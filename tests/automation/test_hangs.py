@@ -18,7 +18,7 @@ from app.automation.sorting import Work
 from app.extensions import db, write
 from app.models import AutomationSchedule, Job, Outbox, ScheduleType, Webhook
 from tests.automation import tasks, test_scheduler
-from tests.automation.tasks import EFFECTS, Chore, Chores, Engine, Pause, registered
+from tests.automation.tasks import EFFECTS, SLOW, Chore, Chores, Engine, Pause, registered
 from tests.automation.test_scheduler import eventually
 from tests.cast import MINUTE, NOON, SECOND
 
@@ -154,6 +154,26 @@ def test_what_is_remembered_of_a_time_out_is_not_counted_again_nor_put_over_what
     assert schedule.last_execution_id == engine.runs()["c"].execution_id
     assert (schedule.last_run_status, schedule.last_run_error) == ("success", None)
     assert (schedule.execution_count, schedule.consecutive_failures) == (3, 0)
+
+
+def test_what_succeeded_before_a_time_out_is_counted_and_not_put_over_it(
+    engine: Engine, loop: PlanScheduler, hanging: Pause
+) -> None:
+    loop._paces = SLOW
+    engine.change(AutomationSchedule, timeout_seconds=20)
+    with loop._passing:
+        Chore.acts = {"b": hanging}
+        engine.plan("a", "b")
+    assert hanging.reached.wait(10)
+    engine.now += 21 * SECOND
+    assert eventually(lambda: engine.the_schedule().last_run_status == "timeout")
+    hanging.go_on.set()
+    assert eventually(lambda: not loop.busy)
+    assert engine.statuses() == {"a": "success", "b": "timeout"}
+    schedule = engine.the_schedule()
+    assert schedule.last_execution_id == engine.runs()["b"].execution_id
+    assert (schedule.last_run_status, schedule.consecutive_failures) == ("timeout", 1)
+    assert schedule.execution_count == 2
 
 
 def kinds_told(engine: Engine) -> set[str]:
