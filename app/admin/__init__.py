@@ -10,6 +10,7 @@ from flask_admin.theme import Bootstrap4Theme
 
 from app.admin import (
     api_keys,
+    audit,
     automation_classes,
     enrolments,
     history,
@@ -50,6 +51,7 @@ ROOMS: tuple[Any, ...] = (
     letter_texts,
     api_keys,
     webhooks,
+    audit,
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from flask import url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext as _n
@@ -13,6 +14,7 @@ from wtforms import BooleanField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired
 
+from app.admin import audit, office
 from app.admin.frame import SecureView
 from app.extensions import db, utcnow
 from app.models import Policy, PolicyKind
@@ -24,6 +26,7 @@ KIND_WORDS = {
     PolicyKind.BOOKING_LIMIT: _l("How much a student may book"),
     PolicyKind.CANCELLATION_WINDOW: _l("Until when one cancels"),
 }
+LATEST = 50  # entries of the audit that a page shows
 # The fields of each kind, as its parameters are called.
 FIELDS = {kind: tuple(model.model_fields) for kind, model in policies.PARAMETERS.items()}
 
@@ -127,6 +130,7 @@ class PolicyView(SecureView):
     refused_at = {"asks_first": "sure", "needs_text": "text_en"}
     loads = (selectinload(Policy.training_types),)
     edit_template = create_template = "admin/policies/edit.html"
+    details_template = "admin/policies/details.html"
     can_delete = True
 
     def types_of(self, row: Policy) -> str:
@@ -138,6 +142,11 @@ class PolicyView(SecureView):
         types = [one.id for one in row.training_types] if row.active else []
         found = policies.reach(db.session(), types, utcnow())
         return reach_in_words(found) if found.trainings else str(_("no coming training"))
+
+    def details_more(self, row: Policy) -> dict[str, Any]:
+        """Who changed it, when and from what to what."""
+        all_ = url_for("admin_auditentry.index_view", flt0_0=row.id)
+        return {"entries": audit.entries_of(row, LATEST), "audit": all_}
 
     # --- form ---
 
@@ -169,6 +178,7 @@ class PolicyView(SecureView):
     def save(self, form: Any, row: Policy, created: bool, now: datetime) -> str | None:
         """Write what the services let pass, once whom it touches has been seen."""
         before = None if created else _what_counts(row)
+        was = None if created else policies.decided(row)
         if created:
             row.kind = PolicyKind(form.of_kind.data)
         for name in ("name", "text_en", "text_nl", "training_types", "active"):
@@ -179,7 +189,12 @@ class PolicyView(SecureView):
             db.session.add(row)
         if _what_counts(row) != before and not form.sure.data:
             _ask_first(before, row, now)
+        policies.record(db.session(), row, office.actor(), now, was)
         return None
+
+    def delete(self, row: Policy, now: datetime) -> None:
+        """The service's."""
+        policies.remove(db.session(), row, office.actor(), now)
 
     def _refuse(self, form: Any, no: Any, typed: dict[str, Any]) -> None:
         """Each parameter that is refused says why at its own field."""

@@ -7,11 +7,12 @@ from datetime import datetime
 import sqlalchemy as sa
 from flask_babel import gettext as _
 
+from app.admin import office
 from app.admin.frame import InUse, SecureView
 from app.extensions import db
 from app.models import AutomationSchedule, TrainingType
-from app.models.policy import policy_types
 from app.models.training import schedule_types
+from app.services import policies
 
 
 class TrainingTypeView(SecureView):
@@ -41,7 +42,7 @@ class TrainingTypeView(SecureView):
         gone = sa.select(s.id).where(s.deleted_at.is_not(None))
         of_gone = (named.training_type_id == row.id, named.schedule_id.in_(gone))
         session.execute(sa.delete(schedule_types).where(*of_gone))
-        session.execute(sa.delete(policy_types).where(policy_types.c.training_type_id == row.id))
+        policies.leave_type(session, row, office.actor(), now)
         # past the relationship, which would take the type from a schedule that came meanwhile
         session.execute(sa.delete(TrainingType).where(TrainingType.id == row.id))
 

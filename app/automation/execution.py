@@ -49,7 +49,7 @@ from app.models.automation import AutomationSchedule, RunStatus, ScheduleType
 from app.models.job import Job
 from app.models.rules import rules_of
 from app.models.text import named, said_by
-from app.services import plan, runs, webhook_events
+from app.services import aaa, chains, plan, runs, webhook_events
 from app.services.runs import Begun, Dead, LostRun, Outcome
 from app.services.transitions import ENDED
 
@@ -202,6 +202,7 @@ class Batch:
         self.executed = 0  # ended by having run, tries not counted
         self.error: str | None = None
         self.last: tuple[int, Begun, RunStatus] | None = None
+        self.outdated = False  # the schedule remembers what came after it
 
     def run(self) -> None:
         """All of it; whatever raises here kept the batch from beginning."""
@@ -239,6 +240,7 @@ class Batch:
             at = BACKOFF.next_try(_begun(work).attempt, now, _jitter())
             runs.try_again(self.session, _begun(work), error, now, at)
         for job in self.jobs:
+            aaa.job_failed(job.id, type(error).__name__)
             at = BACKOFF.next_try(job.attempts, now, _jitter())
             claims.back_off(self.session, job, at or now + BACKOFF.longest, said_by(error))
 
@@ -496,21 +498,27 @@ class Batch:
             return
         log.error("run failed: job=%s attempt=%s again=%s", work.job.id, run.attempt, at,
                   exc_info=error)  # fmt: skip
+        aaa.job_failed(work.job.id, type(error).__name__)
         self.error = named(error, 500)
         self._end(work, RunStatus.FAILED, ended=at is None)
 
     def _lost(self, work: Work) -> None:
         """Cancelled, taken over or too slow: nothing of it counts."""
-        run = _begun(work)
+        run, now = _begun(work), self.clock()
         with write(self.session):
-            runs.time_out(self.session, self.worker.name, self.clock())
+            by_us = chains.time_out(self.session, self.worker.name, now, run.id)
             timed_out = runs.has_timed_out(self.session, run)
             claims.done(self.session, [work.job])  # who took it over has a claim of his own
-            self._tell([run.id] if timed_out else [], self.clock())
         log.warning("lost run, rolled back: job=%s", work.job.id)
-        if timed_out:
-            self.error = "timeout"
+        if by_us:
+            self.error = runs.TOO_LONG
+            aaa.timed_out(work.terms.automation, run.execution_id, run.attempt)
             self._end(work, RunStatus.TIMEOUT, ended=True)
+        elif timed_out:
+            # The schedule remembers it already, and perhaps a later one: ours are all older.
+            self.error = runs.TOO_LONG
+            self.ended[RunStatus.TIMEOUT] += 1
+            self.outdated = True
 
     def _tell(self, ids: Sequence[int], now: datetime) -> None:
         """Programs hear of the ends of these runs, in their transaction (schedules O9)."""
@@ -520,6 +528,7 @@ class Batch:
     def _count(self, works: list[Work], seconds: float) -> None:
         """What one transaction did, and how long it took."""
         self.worker.paces.note(self.class_name, seconds, len(works))
+        aaa.jobs_done(work.job.id for work in works)
         for work in works:
             if result := work.task.result:
                 self.counters.update({k: v for k, v in result.items() if type(v) is int})
@@ -547,9 +556,12 @@ class Batch:
             return
         schedule_id, run, status = self.last
         with write(self.session):
-            runs.remember(
-                self.session, schedule_id, run, status, ended=self.executed, error=self.error
-            )
+            if self.outdated:
+                runs.count(self.session, schedule_id, self.executed)
+            else:
+                runs.remember(
+                    self.session, schedule_id, run, status, ended=self.executed, error=self.error
+                )
 
 
 @contextmanager

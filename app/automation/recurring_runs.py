@@ -441,7 +441,7 @@ class RecurringBatch:
             dry_run=str(work.task.trigger_data["dry_run"]).lower(),
         )
         if status is not RunStatus.FAILED:
-            aaa.job_done(work.job.id)
+            aaa.jobs_done([work.job.id])
 
     def _failed(self, work: Work, error: Exception) -> None:
         """Again after a while, if that may help; else it has failed (R1, R2)."""

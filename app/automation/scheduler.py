@@ -266,7 +266,6 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
             session, e = db.session(), SchedulerEpoch
             if lives:
                 claims.keep(session, list({key.split("/")[0] for key in lives}), now)
-                runs.time_out(session, self.worker, now)
             for handed in hung:
                 begun = [work.job.id for work in handed.progress.works]
                 claims.let_go(session, handed.jobs, begun, now)
@@ -277,19 +276,25 @@ class PlanScheduler(BackgroundScheduler):  # type: ignore[misc]
             handed.progress.given_up = True
 
     def _end_late(self, now: datetime) -> None:
-        """What recurs and hangs has timed out, and whoever follows it begins (schedules R6, R8)."""
+        """What hangs has timed out; of what recurs, whoever follows it begins (schedules R6, R8).
+
+        Schedules remember it before the others of theirs are let go, which end later.
+        """
         assert self.app is not None  # noqa: S101
         with self.app.app_context():
             session = db.session()
             with write(session):
-                late = runs.late(session, self.worker, now, recurring=True)
-            for run_id in late:
-                try:
+                recurring = runs.late(session, self.worker, now, recurring=True)
+                of_events = chains.time_out(session, self.worker, now)
+            try:
+                if of_events:
+                    with write(session):
+                        chains.remember_late(session, of_events)
+                for run_id in recurring:
                     with write(session):
                         chains.end_overdue(session, run_id, now)
-                except Exception:  # the leases of the others must be renewed all the same
-                    log.exception("a run that is too late could not be ended: id=%s", run_id)
-                    return
+            except Exception:  # the leases of the others must be renewed all the same
+                log.exception("runs that are too late could not be ended, or remembered")
 
     def shutdown(self, wait: bool = True) -> None:
         """Stop; with `wait` after what runs has finished."""

@@ -1,6 +1,7 @@
 """Floor 1: tables, statuses, and the rules that the database keeps."""
 
 from app.models.api_key import ApiKey
+from app.models.audit import AuditEntry
 from app.models.automation import (
     AutomationClasses,
     AutomationRun,
@@ -43,6 +44,7 @@ from app.models.webhook import Webhook
 __all__ = [
     "ApiKey",
     "AssignmentStatus",
+    "AuditEntry",
     "AutomationClasses",
     "AutomationRun",
     "AutomationSchedule",

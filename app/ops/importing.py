@@ -56,7 +56,8 @@ def command(
     enrolments  training, email, status (enrolled or waitlist)
 
     The same key again changes what is there; an empty cell leaves it alone. Who is invited because
-    the import leaves a place free is always written to.
+    the import leaves a place free is always written to. Who is booked above a booking limit is told
+    with the line: nothing is refused for that.
     """
     if create_practice is not None and practice is None:
         raise Ended("--create-practice needs --practice SHORTNAME too.", REFUSED)
@@ -106,9 +107,12 @@ def _show_faults(faulty: FaultyFile, as_json: bool) -> None:
 
 
 def _show(report: Report, dry_run: bool, as_json: bool) -> None:
-    counts = asdict(report)
+    counts, warnings = report.counts, report.warnings
     if as_json:
-        click.echo(json.dumps(counts | {"dry_run": dry_run}))
+        shown = {**counts, "dry_run": dry_run, "warnings": [asdict(one) for one in warnings]}
+        click.echo(json.dumps(shown, ensure_ascii=False))
         return
+    for one in warnings:
+        click.echo(f"warning: {one}", err=True)
     told = ", ".join(f"{name} {count}" for name, count in counts.items())
     click.echo(f"{told} (dry run: nothing written)" if dry_run else told)

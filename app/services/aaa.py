@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -85,6 +86,11 @@ def warned(action: str, schedule: AutomationSchedule, **pairs: Any) -> None:
     log.warning(_about(schedule, "AUDIT", action, "SUCCESS", None, **pairs))
 
 
+def timed_out(schedule: AutomationSchedule, execution_id: str, attempt: int) -> None:
+    """A run took longer than it may."""
+    warned("schedule_timeout", schedule, execution_id=execution_id, attempt=attempt)
+
+
 # --- what the clock does -------------------------------------------------------------------------
 
 
@@ -128,9 +134,12 @@ def pruned(count: int) -> None:
     log.info(line("SYSTEM", "history_pruned", "SUCCESS", count=count))
 
 
-def job_done(job_id: str) -> None:
-    """A job of the scheduler did what it was there for."""
-    log.info(line("SYSTEM", "scheduler_job_executed", "SUCCESS", job_id=job_id))
+def jobs_done(job_ids: Iterable[str]) -> None:
+    """Jobs of the scheduler did what they were there for, a line each."""
+    if log.isEnabledFor(logging.INFO):  # ten thousand may be done at once
+        head = line("SYSTEM", "scheduler_job_executed", "SUCCESS")
+        for job_id in job_ids:
+            log.info("%s job_id=%s", head, shown(job_id))
 
 
 def job_failed(job_id: str, exception: str) -> None:

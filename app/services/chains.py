@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from datetime import datetime
+from itertools import groupby
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -15,6 +17,7 @@ from app.models.automation import (
     RunTrigger,
     StoppedBecause,
 )
+from app.models.bulk import among
 from app.models.job import Job
 from app.models.rules import rules_of
 from app.models.text import named
@@ -54,8 +57,35 @@ def end_overdue(session: Session, run_id: int, now: datetime) -> bool:
     if not runs.end_overdue(session, run_id, now):
         return False
     ended(session, run.execution_id, RunStatus.TIMEOUT, now)
-    aaa.warned("schedule_timeout", run.schedule, execution_id=run.execution_id, attempt=run.attempt)
+    aaa.timed_out(run.schedule, run.execution_id, run.attempt)
     return True
+
+
+def time_out(session: Session, worker: str, now: datetime, only: int | None = None) -> set[int]:
+    """End the event runs of this worker that took longer than they may, and tell programs (R6).
+
+    Their ids: whoever ended them lets their schedules remember it, by `remember_late`.
+    """
+    ended_ = runs.time_out(session, worker, now, only)
+    if ended_:
+        webhook_events.runs_ended(session, now, ids=ended_)
+    return ended_
+
+
+def remember_late(session: Session, ids: Collection[int]) -> None:
+    """The schedules of these event runs remember that they timed out (X5).
+
+    A transaction of its own, since whoever ends a run of an event holds no schedule (JX2).
+    """
+    r = AutomationRun
+    mine = sa.select(r).where(among(r.id, sorted(ids))).order_by(r.schedule_id, r.id)
+    for schedule_id, some in groupby(session.scalars(mine).all(), lambda run: run.schedule_id):
+        late = list(some)
+        last = runs.begun_of(late[-1])
+        runs.remember(session, schedule_id, last, RunStatus.TIMEOUT, ended=len(late),
+                      error=runs.TOO_LONG)  # fmt: skip
+        for run in late:
+            aaa.timed_out(run.schedule, run.execution_id, run.attempt)
 
 
 def give_up_retries(session: Session, schedule: AutomationSchedule, now: datetime) -> None:

@@ -27,6 +27,8 @@ from app.models.practice import Practice
 from app.models.queue import Standing, starts_at
 from app.models.training import Training, TrainingType
 from app.models.types import UtcDateTime
+from app.services import audit
+from app.services.actors import Actor
 from app.services.refusals import Refusal
 
 log = logging.getLogger("app.services.policies")
@@ -115,6 +117,48 @@ def prepare(policy: Policy) -> None:
     policy.parameters = validated(policy.kind, policy.parameters)
     if not policy.text_en.strip():
         raise NeedsText
+
+
+# --- what staff decide about one ------------------------------------------------------------------
+
+
+def decided(policy: Policy) -> dict[str, Any]:
+    """Of a policy, as JSON; types by the names that they have now."""
+    return {
+        "name": policy.name,
+        "kind": policy.kind.value,
+        "parameters": dict(policy.parameters),
+        "text_en": policy.text_en,
+        "text_nl": policy.text_nl or "",
+        "training_types": sorted(one.name for one in policy.training_types),
+        "active": policy.active is not False,
+    }
+
+
+def record(
+    session: Session, policy: Policy, actor: Actor, now: datetime, was: audit.Facts | None
+) -> None:
+    """Write down who made or changed a policy; `was`: what was `decided` before, None of a new one.
+
+    What changed nothing leaves no entry (people PA13).
+    """
+    session.flush()  # an entry names its row by the id
+    audit.record(session, policy, actor, now, was=was, is_now=decided(policy))
+
+
+def remove(session: Session, policy: Policy, actor: Actor, now: datetime) -> None:
+    """It holds for nobody any more; what it said stays on record."""
+    audit.record(session, policy, actor, now, was=decided(policy), is_now=None)
+    session.delete(policy)
+
+
+def leave_type(session: Session, type_: TrainingType, actor: Actor, now: datetime) -> None:
+    """A type is about to go: no policy names it any more, and each says since when."""
+    naming = sa.select(policy_types.c.policy_id).where(policy_types.c.training_type_id == type_.id)
+    for policy in session.scalars(sa.select(Policy).where(Policy.id.in_(naming))).all():
+        was = decided(policy)
+        policy.training_types.remove(type_)
+        record(session, policy, actor, now, was)
 
 
 # --- those that are shipped ----------------------------------------------------------------------
@@ -357,10 +401,10 @@ def too_many(
     type_, begins = stand.training.training_type_id, stand.starts_at
     if not limits or begins is None or type_ is None or waived(stand):
         return {}
-    held = _held(session, student_ids, [type_])
+    theirs = held(session, student_ids, [type_])
     found = {}
     for id_ in student_ids:
-        over = over_limit(limits, stand.training.id, begins, held.get((id_, type_), ()))
+        over = over_limit(limits, stand.training.id, begins, theirs.get((id_, type_), ()))
         if over is not None:
             found[id_] = over
     return found
@@ -427,7 +471,7 @@ def _free_from(limits: Sequence[Limit], day: date, held: Sequence[Held]) -> date
     return next(d for d in later if not any(limit.filled_by(d, held) for limit in limits))
 
 
-def _held(
+def held(
     session: Session, student_ids: Collection[int], type_ids: Collection[int]
 ) -> dict[tuple[int, int], list[Held]]:
     """(student, type) -> the trainings of that type in which they are enrolled or invited."""

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.models.audit import AuditEntry
 from app.models.automation import AutomationRun, AutomationSchedule, RunStatus, ScheduleType
 from app.models.enrolment import TrainingEnroll
 from app.models.greeting import Greeting
@@ -29,6 +30,7 @@ FAILURES = (RunStatus.FAILED, RunStatus.TIMEOUT)
 # What goes by its age alone (H3, B6, F5).
 DATED: Mapping[str, Any] = {
     "records": ScheduleAudit.at,
+    "audit": AuditEntry.at,
     "greetings": Greeting.greeted_at,
     "reviews": ProfileReview.reviewed_at,
 }

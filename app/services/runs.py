@@ -113,6 +113,12 @@ PAST_DEADLINE = AutomationRun.deadline_at <= sa.bindparam(
 NEXT_ATTEMPT = AutomationRun.attempt + 1
 
 
+def begun_of(row: AutomationRun) -> Begun:
+    """A run as it was begun last."""
+    assert row.started_at is not None  # noqa: S101  it was
+    return Begun(row.id, row.execution_id, row.attempt, row.started_at)
+
+
 # --- beginning -----------------------------------------------------------------------------------
 
 
@@ -455,23 +461,27 @@ def try_again(
     )
 
 
-def late(session: Session, worker: str, now: datetime, *, recurring: bool) -> list[int]:
+def late(
+    session: Session, worker: str, now: datetime, *, recurring: bool, only: int | None = None
+) -> list[int]:
     """The runs of this worker that took longer than they may, but for those a task has locked."""
     r, s = AutomationRun, AutomationSchedule
     recurs = sa.exists().where(s.id == r.schedule_id, s.schedule_id == r.item)
     its = sa.select(r.id).where(r.status == RUNNING, OVERDUE, recurs if recurring else ~recurs)
+    if only is not None:
+        its = its.where(r.id == only)
     given = {"our_worker": worker, "ended": now}
     return list(session.scalars(its.with_for_update(skip_locked=True), given))
 
 
-def time_out(session: Session, worker: str, now: datetime) -> set[int]:
+def time_out(session: Session, worker: str, now: datetime, only: int | None = None) -> set[int]:
     """End the event runs of this worker that took longer than they may; their ids (schedules R6).
 
     What they still do is rolled back. Those of a worker that died are begun again, not ended.
     Runs that recur end by `chains.end_overdue`, since something may follow them.
     """
     given = {"our_worker": worker, "ended": now}
-    ids = late(session, worker, now, recurring=False)
+    ids = late(session, worker, now, recurring=False, only=only)
     moved = set[int]()
     for took, some in _by_length(session, ids, now).items():
         why = {"finished_at": now, "duration_ms": took, "error": TOO_LONG}
@@ -688,20 +698,27 @@ def remember(
     `ended`: how many it did; another try is none of its own (schedules R3).
     """
     s = AutomationSchedule
-    failed = status in (RunStatus.FAILED, RunStatus.TIMEOUT, QUEUED)
+    failed = status in (RunStatus.FAILED, RunStatus.TIMEOUT)
     session.execute(
         sa.update(s)
         .where(s.id == schedule_id)
         .values(
             last_execution_at=run.started_at,
             last_execution_id=run.execution_id,
-            last_run_status=RunStatus.FAILED if failed else status,
+            last_run_status=status,
             last_run_error=error,
             execution_count=s.execution_count + ended,
             consecutive_failures=s.consecutive_failures + 1 if failed else 0,
         )
         .execution_options(synchronize_session=False)
     )
+
+
+def count(session: Session, schedule_id: int, ended: int) -> None:
+    """So many ended before the last that the schedule remembers already."""
+    s = AutomationSchedule
+    more = sa.update(s).where(s.id == schedule_id).values(execution_count=s.execution_count + ended)
+    session.execute(more.execution_options(synchronize_session=False))
 
 
 def ended_keys(session: Session, schedule_id: int, items: Iterable[str]) -> set[tuple[str, str]]:

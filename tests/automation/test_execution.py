@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -22,10 +24,12 @@ from tests import databases
 from tests.automation import tasks
 from tests.automation.tasks import (
     EFFECTS,
+    QUICK,
     SLOW,
     Chore,
     Chores,
     Engine,
+    Paced,
     Pause,
     raises,
     registered,
@@ -656,7 +660,10 @@ def test_a_timeout_is_recorded_and_never_tried_again(engine: Engine) -> None:
     run, schedule = engine.runs()["sweep"], engine.the_schedule()
     assert (run.status, run.finished_at) == ("timeout", engine.now)
     assert dict(line.ended) == {"timeout": 1}
-    assert (schedule.last_run_status, schedule.consecutive_failures) == ("failed", 1)
+    assert (schedule.last_run_status, schedule.consecutive_failures) == ("timeout", 1)
+    assert (schedule.last_execution_id, schedule.last_execution_at) == (run.execution_id, NOON)
+    assert schedule.last_run_error == line.error == "it took longer than it may"
+    assert schedule.execution_count == 1
     assert engine.jobs() == {}
 
 
@@ -850,6 +857,72 @@ def test_nothing_is_logged_about_a_day_without_trouble(
     engine.plan("sweep")
     engine.tick()
     assert [r for r in caplog.records if r.levelno > logging.INFO] == []
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """What the AAA log says of jobs: level, action, then what is told of them (schedules M)."""
+    caplog.set_level(logging.INFO, "schedule_service")
+    said = re.compile(r"\w+ community=- user=- action=(scheduler_job_\w+) result=\w+ (.+)")
+    return lambda: [
+        f"{one.levelname} {found[1]} {found[2]}"
+        for one in caplog.records
+        if one.name == "schedule_service" and (found := said.fullmatch(one.getMessage()))
+    ]
+
+
+@pytest.mark.parametrize("paces", [SLOW, QUICK], ids=["carefully", "quickly"])
+def test_each_job_that_is_done_is_told_once(
+    engine: Engine, lines: Callable[[], list[str]], paces: Paced
+) -> None:
+    engine.plan("ada", "ben")
+    Chore.acts = {"ben": raises(Skip("nobody to write to"))}
+    engine.tick(paces=paces)
+    told = "INFO scheduler_job_executed job_id=chores/{}/PRODUCTION"
+    assert sorted(lines()) == [told.format("ada"), told.format("ben")]
+
+
+def test_a_job_that_raises_is_told_at_each_try_and_without_its_words(
+    engine: Engine, lines: Callable[[], list[str]]
+) -> None:
+    engine.plan("sweep")
+    Chore.acts = {"sweep": raises(ValueError("secret"))}
+    told = "ERROR scheduler_job_error job_id=chores/sweep/PRODUCTION exception=ValueError"
+    engine.tick()
+    assert lines() == [told]
+    engine.tick(NOON + 2 * MINUTE)
+    assert lines() == [told, told]
+
+
+def test_a_job_that_could_not_even_begin_is_told(
+    engine: Engine, lines: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.plan("sweep")
+    monkeypatch.setattr(Chore, "query", staticmethod(tasks.raises_with(ValueError("secret"))))
+    engine.tick()
+    told = "ERROR scheduler_job_error job_id=chores/sweep/PRODUCTION exception=ValueError"
+    assert lines() == [told]
+
+
+def test_of_what_does_not_run_no_job_is_told(
+    engine: Engine, lines: Callable[[], list[str]]
+) -> None:
+    engine.plan("late", due=NOON - 2 * DAY)
+    engine.tick()
+    assert engine.statuses() == {"late": "missed"}
+    assert lines() == []
+
+
+def test_a_run_that_times_out_is_told_as_such(
+    engine: Engine, lines: Callable[[], list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    executing = Executing(engine, timeout_seconds=60)
+    engine.now += 61 * SECOND
+    executing.finish()
+    assert lines() == []
+    told = f"execution_id={engine.runs()['sweep'].execution_id} attempt=1"
+    [line] = [one for one in caplog.messages if "action=schedule_timeout " in one]
+    assert line.endswith(told)
 
 
 def test_a_failure_says_so_in_words(engine: Engine) -> None:

@@ -16,9 +16,9 @@ from app.automation.claims import BadState, Claimed, State
 from app.automation.scheduler import Handed, PlanScheduler
 from app.automation.sorting import Work
 from app.extensions import db, write
-from app.models import AutomationSchedule, Job, ScheduleType
+from app.models import AutomationSchedule, Job, Outbox, ScheduleType, Webhook
 from tests.automation import tasks, test_scheduler
-from tests.automation.tasks import EFFECTS, Chore, Chores, Engine, Pause, registered
+from tests.automation.tasks import EFFECTS, SLOW, Chore, Chores, Engine, Pause, registered
 from tests.automation.test_scheduler import eventually
 from tests.cast import MINUTE, NOON, SECOND
 
@@ -115,6 +115,70 @@ def test_after_its_time_out_the_others_of_its_schedule_go_on(
     assert engine.effects() == {"b": 1, "c": 1}
     assert engine.statuses() == {"a": "timeout", "b": "success", "c": "success"}
     assert {engine.runs()[item].interruptions for item in "bc"} == {0}
+
+
+def test_the_schedule_remembers_a_time_out_while_its_task_still_hangs(
+    engine: Engine, loop: PlanScheduler, hanging: Pause, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.change(AutomationSchedule, timeout_seconds=20)
+    with engine.app.app_context(), write(db.session):
+        db.session.add(Webhook(name="ours", url="https://example.org/", secret="whsec_"))
+    with loop._passing:
+        Chore.acts = {"a": hanging}
+        engine.plan("a", "b", "c")
+    assert hanging.reached.wait(10)
+    engine.now += 21 * SECOND
+    assert eventually(lambda: engine.the_schedule().last_run_status == "timeout")
+    schedule, run = engine.the_schedule(), engine.runs()["a"]
+    assert schedule.last_execution_id == run.execution_id
+    assert (schedule.last_execution_at, schedule.consecutive_failures) == (NOON, 1)
+    assert schedule.last_run_error == "it took longer than it may"
+    assert [one for one in caplog.messages if "action=schedule_timeout " in one]
+    assert "schedule.run.timeout" in kinds_told(engine)
+
+
+def test_what_is_remembered_of_a_time_out_is_not_counted_again_nor_put_over_what_came_after(
+    engine: Engine, loop: PlanScheduler, hanging: Pause
+) -> None:
+    engine.change(AutomationSchedule, timeout_seconds=20)
+    with loop._passing:
+        Chore.acts = {"a": hanging}
+        engine.plan("a", "b", "c")
+    assert hanging.reached.wait(10)
+    engine.now += 21 * SECOND
+    assert eventually(lambda: engine.the_schedule().last_run_status == "success")
+    hanging.go_on.set()
+    assert eventually(lambda: not loop.busy)
+    assert engine.statuses() == {"a": "timeout", "b": "success", "c": "success"}
+    schedule = engine.the_schedule()
+    assert schedule.last_execution_id == engine.runs()["c"].execution_id
+    assert (schedule.last_run_status, schedule.last_run_error) == ("success", None)
+    assert (schedule.execution_count, schedule.consecutive_failures) == (3, 0)
+
+
+def test_what_succeeded_before_a_time_out_is_counted_and_not_put_over_it(
+    engine: Engine, loop: PlanScheduler, hanging: Pause
+) -> None:
+    loop._paces = SLOW
+    engine.change(AutomationSchedule, timeout_seconds=20)
+    with loop._passing:
+        Chore.acts = {"b": hanging}
+        engine.plan("a", "b")
+    assert hanging.reached.wait(10)
+    engine.now += 21 * SECOND
+    assert eventually(lambda: engine.the_schedule().last_run_status == "timeout")
+    hanging.go_on.set()
+    assert eventually(lambda: not loop.busy)
+    assert engine.statuses() == {"a": "success", "b": "timeout"}
+    schedule = engine.the_schedule()
+    assert schedule.last_execution_id == engine.runs()["b"].execution_id
+    assert (schedule.last_run_status, schedule.consecutive_failures) == ("timeout", 1)
+    assert schedule.execution_count == 2
+
+
+def kinds_told(engine: Engine) -> set[str]:
+    with engine.app.app_context():
+        return set(db.session.scalars(sa.select(Outbox.kind)))
 
 
 class Planning(BaseAutomationTask):

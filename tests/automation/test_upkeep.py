@@ -23,6 +23,7 @@ from app.automation.scheduler_upkeep import (
 )
 from app.extensions import db, write
 from app.models import (
+    AuditEntry,
     AutomationRun,
     AutomationSchedule,
     Greeting,
@@ -312,9 +313,13 @@ def test_records_and_greetings_are_kept_for_two_years(first: Engine) -> None:
         for n, at in enumerate((two_years - SECOND, two_years)):
             record = {"schedule_id": new_uuid(), "actor": "system", "action": "schedule_update"}
             db.session.add(ScheduleAudit(at=at, **record))
+            entry = {"actor": "system", "action": "policy_update", "subject": "policy"}
+            whose = {"practice_id": cast.practice.id, "subject_id": n, "called": "ours"}
+            db.session.add(AuditEntry(at=at, **entry, **whose))
             sent = {"user_id": user, "practice_id": cast.practice.id, "birthday_year": 2020 + n}
             db.session.add(Greeting(greeted_at=at, **sent))
-    assert +within(first, prune) == {"records": 1, "greetings": 1}
+    assert +within(first, prune) == {"records": 1, "audit": 1, "greetings": 1}
+    assert left(first, AuditEntry.subject_id) == {1}
     assert left(first, Greeting.birthday_year) == {2021}
 
 

@@ -15,7 +15,15 @@ from flask import Flask
 
 import config
 from app.extensions import db, write
-from app.models import Practice, Student, Training, TrainingEnroll
+from app.models import (
+    Policy,
+    PolicyKind,
+    Practice,
+    Student,
+    Training,
+    TrainingEnroll,
+    TrainingType,
+)
 from app.services import importing
 from app.services.actors import CONSOLE
 from app.services.importing import Kind, Report
@@ -113,6 +121,33 @@ def test_a_fault_found_while_writing_leaves_nothing(clay: Flask, folder: Path) -
     assert count(clay, TrainingEnroll) == 0
 
 
+@pytest.mark.parametrize("options", [[], ["--dry-run"]], ids=["for good", "dry run"])
+def test_who_is_booked_above_a_limit_is_told_beside_the_counts(
+    clay: Flask, folder: Path, options: list[str]
+) -> None:
+    trainings = TRAININGS + TRAININGS.splitlines()[1].replace("pots;", "pans;")
+    run(clay, folder, "students", STUDENTS + ADA)
+    run(clay, folder, "trainings", trainings)
+    with clay.app_context(), write(db.session):
+        [crafts] = db.session.scalars(sa.select(TrainingType))
+        limit = {"kind": PolicyKind.BOOKING_LIMIT, "parameters": {"max": 1, "days": 28}}
+        own = Policy(name="one", practice_id=crafts.practice_id, text_en="One a month.", **limit)
+        own.training_types = [crafts]
+        db.session.add(own)
+    rows = "training,email,status\npots,ada@example.org,enrolled\npans,ada@example.org,enrolled\n"
+    done = run(clay, folder, "enrolments", rows, "--dry-run", "--json")
+    [told] = json.loads(done.stdout)["warnings"]
+    assert (told["line"], told["student"], told["policy"]) == (3, "ada@example.org", "one")
+    done = run(clay, folder, "enrolments", rows, *options)
+    assert done.exit_code == 0
+    assert done.stdout.startswith("created 2, changed 0, same 0, invited 0")
+    assert done.stderr == (
+        "warning: line 3, ada@example.org, policy one: Above the booking limit of 1 of Craft"
+        " within 28 days: Pottery (Sat 4 May 2126).\n"
+    )
+    assert count(clay, TrainingEnroll) == (0 if options else 2)
+
+
 def test_a_dry_run_counts_and_writes_nothing(clay: Flask, folder: Path) -> None:
     done = run(clay, folder, "students", STUDENTS + ADA, "--dry-run")
     told = "created 1, changed 0, same 0, invited 0 (dry run: nothing written)\n"
@@ -130,6 +165,7 @@ def test_json_for_machines(clay: Flask, folder: Path) -> None:
         "same": 0,
         "invited": 0,
         "dry_run": True,
+        "warnings": [],
     }
     bad = run(clay, folder, "students", STUDENTS + NOBODY, "--json")
     assert bad.exit_code == 1

@@ -50,6 +50,12 @@ def crowd(app: Flask, ids: Sequence[int], act: Act, threads: int = 16) -> list[A
         return list(pool.map(lambda id_: run(app, lambda s: act(s, id_)), ids))
 
 
+def in_another_thread(act: Callable[[], Any]) -> None:
+    """Somebody else acts, to the end; what they raise is raised."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(act).result()
+
+
 @contextmanager
 def committed(app: Flask) -> Iterator[Cast]:
     """The cast in a session that commits what the block has set up."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
@@ -19,7 +18,15 @@ from app.services.actors import LINK
 from tests.cast import NOON
 from tests.databases import app_on
 from tests.races import controls
-from tests.races.runners import committed, crowd, oversold, run, together, violations
+from tests.races.runners import (
+    committed,
+    crowd,
+    in_another_thread,
+    oversold,
+    run,
+    together,
+    violations,
+)
 
 
 def pottery(app: Flask, people: int, places: int = 1) -> tuple[int, list[int]]:
@@ -156,9 +163,3 @@ def test_without_the_lock_a_deroll_during_a_refill_invites_two(url: str) -> None
         run(app, lambda session: waitlist.fill_open_spots(session, training_id, NOON))
     assert len(run(app, lambda session: [row.id for row in those(session, INVITED)])) == 2
     assert any(found.startswith("I1") for found in violations(app))
-
-
-def in_another_thread(act: Callable[[], None]) -> None:
-    thread = threading.Thread(target=act)
-    thread.start()
-    thread.join()

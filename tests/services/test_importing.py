@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -29,6 +30,7 @@ from app.services.importing import Fault, FaultyFile, Kind, Report, Wishes
 from app.services.importing.reading import read
 from app.services.importing.rows import EnrolmentRow, Row, StudentRow, TrainingRow
 from tests.cast import DAY, HOUR, NOON, REASON, START, Cast
+from tests.rules import kind_of_training, limit, of_type
 from tests.statements import count_statements
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
@@ -731,8 +733,84 @@ def test_nobody_is_put_into_a_cancelled_training(cast: Cast) -> None:
     ]
 
 
+def crafts(cast: Cast, *keys: str, max: int = 1, **more: Any) -> list[Training]:
+    """Trainings of one type, a week apart, of which one may have so many within four weeks."""
+    type_ = kind_of_training(cast)
+    limit(cast, type_, max=max, name="not-too-many", **more)
+    rows = [
+        of_type(cast, cast.training(key.title(), 9, START + n * 7 * DAY), type_)
+        for n, key in enumerate(keys)
+    ]
+    for row, key in zip(rows, keys, strict=True):
+        row.import_key = key
+    cast.session.flush()
+    return rows
+
+
+def warned(report: Report) -> list[tuple[int, str, str]]:
+    return [(one.line, one.student.split("-")[0], one.policy) for one in report.warnings]
+
+
+def test_a_row_above_the_booking_limit_is_imported_and_told_with_line_student_and_policy(
+    cast: Cast,
+) -> None:
+    first, _second = crafts(cast, "one", "two")
+    cast.enrol("Ada", NOON, first)
+    done = put(cast, "enrolments", place(cast, "Ben", key="two"), place(cast, "Ada", key="two"))
+    assert done.counts == {"created": 2, "changed": 0, "same": 0, "invited": 0}
+    [said] = done.warnings
+    ada = cast.student("Ada").user.email
+    assert (said.line, said.student, said.policy) == (3, ada, "not-too-many")
+    assert str(said).startswith(f"line 3, {ada}, policy not-too-many: Above the booking limit of 1")
+    assert "One (" in said.message
+
+
+def test_rows_of_the_file_count_for_those_below_them(cast: Cast) -> None:
+    crafts(cast, "one", "two", "three", max=2)
+    rows = [place(cast, "Ada", key=key) for key in ("three", "one", "two")]
+    assert warned(put(cast, "enrolments", *rows)) == [(4, "ada", "not-too-many")]
+
+
+@pytest.mark.parametrize(("paused", "lines"), [(True, [4]), (False, [3, 4])])
+def test_who_only_waits_is_told_and_counts_once_invited(
+    cast: Cast, paused: bool, lines: list[int]
+) -> None:
+    for row in crafts(cast, "one", "two", "three"):
+        row.waitlist_paused = paused
+    rows = [
+        place(cast, "Ada", "waitlist", "one"),
+        place(cast, "Ada", key="two"),
+        place(cast, "Ada", "waitlist", "three"),
+    ]
+    told = [(line, "ada", "not-too-many") for line in lines]
+    assert warned(put(cast, "enrolments", *rows)) == told
+
+
+def test_who_stays_below_the_limit_or_has_the_place_already_is_not_told(cast: Cast) -> None:
+    first, _second = crafts(cast, "one", "two", max=2)
+    cast.enrol("Ada", NOON, first)
+    rows = [place(cast, "Ada", key="one"), place(cast, "Ada", key="two")]
+    assert warned(put(cast, "enrolments", *rows)) == []
+    assert warned(put(cast, "enrolments", *rows)) == []
+
+
+@pytest.mark.parametrize("off", ["policy", "training", "waived", "far"])
+def test_where_no_limit_holds_nobody_is_told(cast: Cast, off: str) -> None:
+    first, second = crafts(
+        cast, "one", "two", active=off != "policy", days=7 if off == "far" else 28
+    )
+    second.apply_policies = off != "training"
+    if off == "waived":  # it holds again from when its last place is taken
+        second.limit_waived_at, second.max_participants = NOON, 1
+    cast.enrol("Ada", NOON, first)
+    assert warned(put(cast, "enrolments", place(cast, "Ada", key="two"))) == []
+
+
 def test_many_enrolments_take_few_statements(cast: Cast) -> None:
     keyed(cast)
+    type_ = kind_of_training(cast)
+    limit(cast, type_)
+    of_type(cast, cast.pottery, type_)
     cast.pottery.max_participants = 500
     people = [f"s{n}@example.org" for n in range(600)]
     put(cast, "students", *(f"{email},N,Example,,,,active" for email in people))

@@ -23,7 +23,7 @@ from app.services.actors import Actor
 from app.services.importing import enrolments, students, trainings
 from app.services.importing.practices import ImportRunning, create_practice, find_practice, lock
 from app.services.importing.reading import MOST_BYTES, read
-from app.services.importing.report import Fault, FaultyFile, Report, Wishes
+from app.services.importing.report import Fault, FaultyFile, Report, RowWarning, Wishes
 from app.services.importing.rows import EnrolmentRow, StudentRow, TrainingRow
 from app.services.scope import require_practice
 
@@ -34,6 +34,7 @@ __all__ = [
     "ImportRunning",
     "Kind",
     "Report",
+    "RowWarning",
     "Wishes",
     "create_practice",
     "find_practice",

@@ -1,12 +1,13 @@
 """Enrolments from rows: a silent birth with its history, or a move that an event allows (WE2).
 
 An import is an act of staff, but it never oversells: a row above the capacity is a fault. Whoever
-passes others who wait, or comes in from the line, is *forced* with the reason "import" (WO1).
+passes others who wait, or comes in from the line, is *forced* with the reason "import" (WO1). Above
+a booking limit staff may book: the report says for whom they did (WP2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -31,8 +32,9 @@ from app.models.queue import Standing, reachable, standing
 from app.models.rules import rules_of
 from app.models.training import Training
 from app.models.user import User, UserSettings
-from app.services import history, letters, plan, waitlist
+from app.services import history, letters, plan, policies, waitlist
 from app.services.actors import Actor
+from app.services.importing.limits import Joining, warnings_of
 from app.services.importing.report import Fault, Report, Wishes, refuse_if
 from app.services.importing.rows import EnrolmentRow
 from app.services.ledger import settle
@@ -112,12 +114,14 @@ def put(
     for course in courses.values():
         faults += _oversold(course)
     refuse_if(faults)
+    joinings = _joinings(courses.values())
     for course in courses.values():
         if course.changes:
             _give_kept_places(session, course, actor, now)
             places = _bring_in(session, course, now)
             _record(session, course, places, actor, now, wishes.letters)
             report.invited += _serve(session, course, now)
+    report.warnings += warnings_of(session, joinings)
     return report
 
 
@@ -213,6 +217,14 @@ def _oversold(course: Course) -> list[Fault]:
     places = course.training.max_participants
     message = f"no place is left of {places}: raise max_participants, or queue this student"
     return [c.row.fault("status", message) for c in course.takers[course.room :]]
+
+
+def _joinings(courses: Iterable[Course]) -> list[Joining]:
+    return [
+        Joining(c.row, c.person.student_id, course.stand, policies.waived(course.stand))
+        for course in courses
+        for c in course.changes
+    ]
 
 
 # --- writing ------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from flask_babel import lazy_gettext as _l
 
@@ -49,6 +49,19 @@ def refuse_if(faults: list[Fault]) -> None:
         raise FaultyFile(faults)
 
 
+@dataclass(frozen=True)
+class RowWarning:
+    """A row that was imported and that staff should know of."""
+
+    line: int
+    student: str  # the address
+    policy: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}, {self.student}, policy {self.policy}: {self.message}"
+
+
 @dataclass
 class Report:
     """How many things (students, trainings, enrolments) the file made, changed, or left alone."""
@@ -57,6 +70,14 @@ class Report:
     changed: int = 0
     same: int = 0
     invited: int = 0  # from the waitlist, since the import left a place free for them
+    warnings: list[RowWarning] = field(
+        default_factory=list
+    )  # by line; nothing was refused for them
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many of what."""
+        return {name: value for name, value in asdict(self).items() if isinstance(value, int)}
 
 
 @dataclass(frozen=True)
