@@ -27,6 +27,7 @@ from app.models.automation import RunStatus
 from app.models.bulk import among
 from app.models.schedule import ScheduleType
 from app.models.system import SchedulerEpoch
+from app.models.text import storable
 from app.services import csv_out, recurrence, recurring, run_reasons
 from app.services.refusals import Refusal
 from app.services.schedule_errors import InvalidScheduleException
@@ -40,6 +41,7 @@ DAY = timedelta(days=1)
 MOST_STEPS = 200
 MOST_AHEAD = 50  # runs of the next day that the page lists
 LAST_RUNS = 50
+MOST_REASON = 500
 CAUSES = {
     "heartbeat": _l("The scheduler runs"),
     "clock": _l("Clocks agree"),
@@ -177,7 +179,7 @@ class SchedulePages:
         on = request.form.get("on") == "1"
         if not request.form.get("sure"):
             return self.render("admin/schedules/rest.html", on=on)
-        reason = (request.form.get("reason") or "").strip()[:500] or None
+        reason = storable((request.form.get("reason") or "").strip(), MOST_REASON) or None
         session, actor = db.session(), office.actor()
         try:
             if on:
