@@ -113,7 +113,10 @@ class EitherField(SelectField):
 def _either(value: Any) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
-    return {"": None, "yes": True, "no": False}[value]
+    said = {"": None, "yes": True, "no": False}
+    if value not in said:
+        raise ValueError(value)  # refused at its field
+    return said[value]
 
 
 class FollowerField(SelectField):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from app.admin.schedule_typed import (
     changed_times,
     config_of,
     door,
+    options_of,
     place,
     task_config_of,
     times_of,
@@ -32,7 +33,8 @@ from app.services.recurrence import Coming, Recurrence
 from app.services.refusals import Refusal
 from app.services.schedule_config import Timing
 from app.services.schedule_conflicts import conflicts_of
-from app.services.schedule_errors import InvalidScheduleException
+from app.services.schedule_errors import InvalidScheduleException, ScheduleConflictException
+from app.services.schedule_options import read_context
 
 SHOWN = 5
 
@@ -81,6 +83,8 @@ def seen_of(
     if _fill(session, form, draft, timing, now) and draft.automation_class is not None:
         seen.notices += [one.text for one in conflicts_of(session, draft, now)]
         seen.reach = _reach(session, draft, row, now)
+    with session.no_autoflush:
+        _look_over(session, form, row, timing)
     return seen
 
 
@@ -157,12 +161,33 @@ def _fill(
     try:
         filling.require_period(timing, face, now)
         filling.set_task_config(draft, task_config_of(form, face), form.dry_run.data, face)
-        filling.read_context_like(form.context_data.data or {})
     except InvalidScheduleException as no:
         if not place(form, no):
             form.form_errors.append(str(no.sentence))
         return False
     return True
+
+
+def _look_over(
+    session: Session, form: ScheduleForm, row: AutomationSchedule | None, timing: Timing
+) -> None:
+    """What saving would refuse of that which its runs do not follow from."""
+    checks: list[Callable[[], Any]] = [lambda: read_context(form.context_data.data or {})]
+    if not form.name.errors:
+        checks.append(lambda: filling.a_name(session, form.name.data, row and row.id))
+    options = options_of(form, created=row is None)
+    if row is not None:
+        checks.append(lambda: filling.set_changed_options(row, options, timing))
+    elif form.class_name:
+        name, its = form.class_name, door()
+        checks.append(lambda: filling.new_options(options, timing, its, name, {}))
+    for check in checks:
+        try:
+            check()
+        except ScheduleConflictException as no:
+            form.name.errors = [*form.name.errors, str(no.sentence)]
+        except InvalidScheduleException as no:
+            place(form, no)
 
 
 def _reach(

@@ -128,7 +128,17 @@ WRONG: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"name": "waitlist_invitation_expiry"}, "name", "Another schedule has this name"),
     ({"name": "a/b"}, "name", "without a slash"),
     ({"max_executions": "0"}, "max_executions", "Not below 1"),
-    ({"starts": "2027-02-01T00:00", "ends": "2027-01-01T00:00"}, "ends", "Start_at must be before"),
+    ({"coalesce": "maybe"}, "coalesce", "Invalid Choice"),
+    (
+        {"starts": "2027-02-01T00:00", "ends": "2027-01-01T00:00"},
+        "ends",
+        "“Not before” must be before “Not after”.",
+    ),
+    (
+        {"retry_base_seconds": "90", "retry_cap_seconds": "60"},
+        "retry_base_seconds",
+        "“First wait (seconds)”: not above “Longest wait (seconds)”.",
+    ),
     (
         {"birthday-max_days_late": "400", "birthday-process_late": "y"},
         "birthday-max_days_late",
@@ -137,6 +147,20 @@ WRONG: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"birthday-send_window": "x"}, "birthday-send_window", "Write two times of a day"),
     ({"context_data": '{"schedule_id": 1}'}, "context_data", "is set by each run"),
 )
+
+
+def test_what_saving_would_refuse_is_said_while_one_types(desk: Desk, cast: Cast) -> None:
+    row = saved(desk, cast)
+    for wrong, said in (
+        ({"name": "waitlist_invitation_expiry"}, "Another schedule has this name"),
+        ({"max_instances": "101"}, "Not above 100"),
+        ({"context_data": '{"schedule_id": 1}'}, "is set by each run"),
+    ):
+        for more in ({"name": "another"}, {"row": str(row.id)}):
+            text = preview(desk, cast, **(more | wrong))
+            assert said in text[text.index("Still to do") :]
+            assert "Mondays and Fridays at 09:30" in text
+    assert "Still to do" not in preview(desk, cast, row=str(row.id))
 
 
 def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(desk: Desk, cast: Cast) -> None:
