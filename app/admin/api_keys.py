@@ -103,6 +103,10 @@ class ApiKeyView(SecureView):
         ),
     )
 
+    def get_empty_list_message(self) -> str:
+        """What will stand there."""
+        return str(_("No program has a key yet. With one it may ask for schedules, or run them."))
+
     def _handle_view(self, name: str, **values: Any) -> Any:
         """A key is given to whoever typed their password lately (reliability SE4)."""
         refused = super()._handle_view(name, **values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from flask import url_for
+from flask import request, url_for
 from flask_admin.base import expose
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -147,8 +147,12 @@ class WebhookView(SecureView):
         """What signs is shown to whoever typed their password lately (reliability SE4)."""
         refused = super()._handle_view(name, **values)
         if refused is None and name in ("create_view", "details_view"):
-            return password_first(self.back())
+            return password_first(request.full_path)
         return refused
+
+    def get_empty_list_message(self) -> str:
+        """What will stand there."""
+        return str(_("No program is told anything yet. An endpoint hears what schedules do."))
 
     # exposed again: what it shows is nobody else's to keep
     @expose("/details/")

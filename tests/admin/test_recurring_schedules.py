@@ -300,7 +300,7 @@ def test_a_dry_run_shows_its_plan_and_changes_nothing(desk: Desk, cast: Cast) ->
     assert "on the day" in page.text
     file = desk.post(f"{AT}/dry-run/", **{"id": row.id, "as": "csv"})
     assert file.get_data().decode("utf-8-sig").splitlines()[1] == (
-        "1,birthday_today,Ada Example,on the day"
+        "1,birthday today,Ada Example,on the day"
     )
     cast.session.expire_all()
     assert cast.everything() == before
@@ -338,6 +338,7 @@ def test_a_pause_has_a_reason_and_an_end_and_switching_on_goes_on_from_now(
     page = desk.get(f"{AT}/details/?id={row.id}").text
     assert "Holidays" in page
     assert "Paused" in page
+    assert "It is paused by Orla Example (Holidays)" in desk.get(f"{AT}/why/?id={row.id}").text
     assert desk.act(AT, "resume", row.id, missed="skip").status_code == 303
     cast.session.expire_all()
     assert row.next_execution_at is not None
@@ -435,16 +436,36 @@ def test_the_page_of_a_run_shows_what_it_ran_with_its_tries_and_its_kin(
     assert queued.status is RunStatus.CANCELLED
 
 
+def test_people_read_no_names_of_settings_and_columns(desk: Desk, cast: Cast) -> None:
+    row = saved(desk, cast, **{"birthday-process_late": "y"})
+    page = desk.get(f"{AT}/details/?id={row.id}").text
+    assert "Also late birthdays: yes" in page
+    assert "29 February in other years: on 28 February" in page
+    assert "process_late" not in page
+    run = a_run(cast, row, 1, "success", triggered_by=f"user:{desk.who.id}")
+    page = desk.get(f"automationrun/details/?id={run.id}").text
+    assert "Orla Example" in page
+    assert "user:" not in page
+
+
+def test_a_list_may_break_its_long_names(desk: Desk, cast: Cast) -> None:
+    page = desk.get(f"{AT}/").text
+    assert "waitlist_<wbr>invitation_<wbr>expiry" in page
+    assert "Automatic<wbr>Wait<wbr>List" in page
+    assert "AutomaticWaitList" in "".join(desk.csv(AT))
+
+
 def test_statistics_are_drawn_and_written_as_tables(desk: Desk, cast: Cast) -> None:
     row = saved(desk, cast)
     assert "No run has ended" in desk.get(f"{AT}/stats/?id={row.id}").text
     a_run(cast, row, 1, "success", messages_sent=4)
-    a_run(cast, row, 2, "failed", error_type="Boom")
+    a_run(cast, row, 2, "failed", error_type="Boom", due_at=utcnow() - 2 * HOUR - 5 * MINUTE)
     a_run(cast, row, 3, "missed", duration_ms=None)
     for asked in (f"?id={row.id}", ""):
         page = desk.get(f"{AT}/stats/{asked}").text
-        for words in ("50.0 %", "Boom", "<rect", "Show as table", "1.0 s"):
+        for words in ("50.0 %", "Boom", "<rect", "Show as table", "1.0 s", "5.0 min"):
             assert words in page, (asked, words)
+        assert page.count("<figure") == 3
         assert "style=" not in page
     assert desk.get(f"{AT}/stats/?id=99999").status_code == 404
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import sqlalchemy as sa
@@ -47,6 +48,19 @@ def test_one_that_leads_inside_is_refused_at_its_field(
     page = desk.create("webhook", name="Cash", url="https://example.org/h")
     assert (page.status_code, "public https address" in page.text) == (400, True)
     assert cast.session.scalars(sa.select(Webhook)).all() == []
+
+
+def test_an_office_without_endpoints_reads_what_they_are_for(desk: Desk, cast: Cast) -> None:
+    assert "An endpoint hears what schedules do." in desk.get("webhook/").text
+    assert "<h1>New webhook</h1>" in desk.get("webhook/new/").text.replace("\n", "")
+
+
+def test_the_password_leads_to_the_page_that_was_asked_for(desk: Desk, cast: Cast) -> None:
+    with desk.client.session_transaction() as cookie:
+        cookie["fs_paa"] -= 16 * 60
+    for page in ("new/", "details/?id=7"):
+        asked = parse_qs(urlsplit(desk.get(f"webhook/{page}").location).query)
+        assert asked["next"][0].rstrip("?") == f"/admin/webhook/{page}"
 
 
 def test_a_name_is_looked_up_while_nobody_waits_for_the_row(
