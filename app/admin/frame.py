@@ -230,7 +230,7 @@ class SecureView(Guarded, Acting, Freshness, Listing, Exporting, ModelView):
 
     def back(self) -> str:
         """Where the page was opened from: an own list, never a foreign address."""
-        asked = request.values.get("url", "")
+        asked = request.form.get("back") or request.values.get("url", "")
         return asked if OWN_PAGE.fullmatch(asked) else self.get_url(".index_view")
 
     # exposed again: our transactions, our statuses, one notice

@@ -174,7 +174,7 @@ def _look_over(
     """What saving would refuse of that which its runs do not follow from."""
     checks: list[Callable[[], Any]] = [lambda: read_context(form.context_data.data or {})]
     if not form.name.errors:
-        checks.append(lambda: filling.a_name(session, form.name.data, row and row.id))
+        checks.append(lambda: filling.a_name(session, form.name.data, row.id if row else None))
     options = options_of(form, created=row is None)
     if row is not None:
         checks.append(lambda: filling.set_changed_options(row, options, timing))
