@@ -80,6 +80,7 @@ class ApiKeyView(SecureView):
         ),
         "scopes": SelectMultipleField(
             _l("What it may do"),
+            [InputRequired(_l("Tick at least one thing that it may do."))],
             choices=[SelectChoice(name, said) for name, said in SCOPE_WORDS.items()],
             widget=ListWidget(prefix_label=False),
             option_widget=CheckboxInput(),
