@@ -199,25 +199,40 @@ def _reach(
     if row is None:
         session.add(draft)  # its task asks the row whose practice it works for
         session.flush()
-    return reach_words(plan_of(session, draft, draft.next_execution_at or now))
+    return _reach_at(session, draft, draft.next_execution_at, now)
 
 
-def reach(session: Session, row: AutomationSchedule, now: datetime) -> str:
-    """The same of a schedule as it is; the caller rolls back. Empty if nothing is known."""
+def reach(
+    session: Session, row: AutomationSchedule, now: datetime, *, at_once: bool = False
+) -> str:
+    """The same of a schedule as it is; the caller rolls back. Empty if nothing is known.
+
+    `at_once`: of a run that begins now, whenever the next one is due.
+    """
+    coming = None if at_once else row.next_execution_at
     try:
-        return reach_words(plan_of(session, row, max(row.next_execution_at or now, now)))
+        return _reach_at(session, row, max(coming, now) if coming else None, now)
     except Refusal:
         return ""
 
 
-def reach_words(trial: Trial) -> str:
-    """In a sentence, whom a run at that time would reach."""
+def _reach_at(
+    session: Session, row: AutomationSchedule, coming: datetime | None, now: datetime
+) -> str:
+    """Of its next run; of one that begins now, if none is planned."""
+    trial = plan_of(session, row, coming or now)
+    return reach_words(trial, _("Its next run") if coming else _("A run now"))
+
+
+def reach_words(trial: Trial, run: str) -> str:
+    """In a sentence, whom that run would reach."""
     if trial.skipped is not None:
-        return _("That run would be skipped: %(why)s.", why=run_reasons.in_words(trial.skipped))
+        why = run_reasons.in_words(trial.skipped)
+        return _("%(run)s would be skipped: %(why)s.", run=run, why=why)
     if trial.error is not None:
         return _("What it would do cannot be said: %(why)s", why=trial.error)
     letters = _n("%(num)s letter", "%(num)s letters", trial.sends)
     if trial.visits:
         looked = _n("%(num)s profile", "%(num)s profiles", trial.visits)
-        return _("Its next run would look at %(p)s and send %(l)s.", p=looked, l=letters)
-    return _("Its next run would send %(letters)s.", letters=letters)
+        return _("%(run)s would look at %(p)s and send %(l)s.", run=run, p=looked, l=letters)
+    return _("%(run)s would send %(letters)s.", run=run, letters=letters)

@@ -458,7 +458,9 @@ class ScheduleView(SchedulePages, SecureView):
         if act.name not in REACHING or not rows:
             return []
         try:
-            return [words for row in rows if (words := reach(db.session(), row, utcnow()))]
+            session, now, at_once = db.session(), utcnow(), act.name == "run-now"
+            said = (reach(session, row, now, at_once=at_once) for row in rows)
+            return [words for words in said if words]
         finally:
             db.session.rollback()
 

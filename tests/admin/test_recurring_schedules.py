@@ -315,9 +315,20 @@ def test_a_task_without_a_plan_is_not_tried_out(desk: Desk, cast: Cast) -> None:
     assert "Dry run" not in desk.get(f"{AT}/details/?id={cast.schedule.id}").text
 
 
+def test_who_is_asked_whether_to_run_now_reads_what_a_run_now_would_do(
+    desk: Desk, cast: Cast
+) -> None:
+    celebrating(cast, "Ada")
+    later = f"{utcnow() + 3 * DAY:%a}".lower()
+    always = {"timezone": "UTC", "weekdays": [later], "birthday-send_window": "00:00-24:00"}
+    row = saved(desk, cast, **always)
+    assert "A run now would send 1 letter." in desk.ask(AT, "run-now", row.id).text
+    assert "Its next run would send 0 letters." in desk.ask(AT, "go-live", row.id).text
+
+
 def test_run_now_queues_a_run_and_says_no_when_as_many_run_as_may(desk: Desk, cast: Cast) -> None:
     row = saved(desk, cast)
-    assert "Its next run would" in desk.ask(AT, "run-now", row.id).text
+    assert "A run now would" in desk.ask(AT, "run-now", row.id).text
     assert desk.act(AT, "run-now", row.id).status_code == 303
     run = cast.session.scalars(sa.select(AutomationRun)).one()
     assert (run.status, run.trigger, run.dry_run) == (RunStatus.QUEUED, "manual", True)
