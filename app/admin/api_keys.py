@@ -80,6 +80,7 @@ class ApiKeyView(SecureView):
         ),
         "scopes": SelectMultipleField(
             _l("What it may do"),
+            [InputRequired(_l("Tick at least one thing that it may do."))],
             choices=[SelectChoice(name, said) for name, said in SCOPE_WORDS.items()],
             widget=ListWidget(prefix_label=False),
             option_widget=CheckboxInput(),
@@ -102,6 +103,10 @@ class ApiKeyView(SecureView):
             offered=lambda row: row.revoked_at is None,
         ),
     )
+
+    def get_empty_list_message(self) -> str:
+        """What will stand there."""
+        return str(_("No program has a key yet. With one it may ask for schedules, or run them."))
 
     def _handle_view(self, name: str, **values: Any) -> Any:
         """A key is given to whoever typed their password lately (reliability SE4)."""

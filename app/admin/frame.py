@@ -213,6 +213,10 @@ class SecureView(Guarded, Acting, Freshness, Listing, Exporting, ModelView):
         """What a row is called."""
         return names.name_of(row)
 
+    def get_empty_list_message(self) -> str:
+        """What a list without rows says."""
+        return str(_("There is nothing here yet."))
+
     def new_words(self) -> Any:
         """What the form of a new row is headed with."""
         return names.NEW.get(self.model.__name__, self.create_words)
@@ -226,7 +230,7 @@ class SecureView(Guarded, Acting, Freshness, Listing, Exporting, ModelView):
 
     def back(self) -> str:
         """Where the page was opened from: an own list, never a foreign address."""
-        asked = request.values.get("url", "")
+        asked = request.form.get("back") or request.values.get("url", "")
         return asked if OWN_PAGE.fullmatch(asked) else self.get_url(".index_view")
 
     # exposed again: our transactions, our statuses, one notice

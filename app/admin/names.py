@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -12,7 +13,7 @@ from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 
 from app.admin import office
-from app.extensions import Model
+from app.extensions import Model, db
 from app.models import Student, Trainer, TrainingEnroll, TrainingEvent, TrainingTrainer, User
 from app.models.enrolment import EnrolmentStatus
 from app.services.intervals import show_interval
@@ -36,7 +37,9 @@ NEW = {
     "User": _l("New user"),
     "AutomationSchedule": _l("New schedule"),
     "ApiKey": _l("New key"),
+    "Webhook": _l("New webhook"),
 }
+WORD_ENDS = re.compile(r"(?<=_)|(?<=[a-z])(?=[A-Z])")
 LOOKS = {
     EnrolmentStatus.WAITLIST: "wait",
     EnrolmentStatus.INVITED: "act",
@@ -63,6 +66,19 @@ def name_of(row: Any) -> str:
         if isinstance(found := getattr(row, attribute, None), str):
             return found
     return str(getattr(row, "id", row))
+
+
+def who(actor: str) -> str:
+    """Whoever acted: a colleague by name; programs, `system` and others' staff as they are."""
+    kind, _colon, number = actor.partition(":")
+    known = kind == "user" and number.isdecimal()
+    user = db.session.get(User, int(number)) if known else None
+    return name_of(user) if user and user.practice_id == office.practice_id() else actor
+
+
+def breakable(text: str) -> Markup:
+    """`waitlist_reminder`, `StudentReminderTask`: a line may end between their words."""
+    return Markup("<wbr>").join(WORD_ENDS.split(text))
 
 
 def words(value: Enum) -> str:

@@ -15,6 +15,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired
 
 from app.admin import audit, office
+from app.admin.acts import Needed
 from app.admin.frame import SecureView
 from app.extensions import db, utcnow
 from app.models import Policy, PolicyKind
@@ -116,13 +117,17 @@ class PolicyView(SecureView):
             choices=[SelectChoice(kind.value, words) for kind, words in KIND_WORDS.items()],
             description=_l("Stays as it is once the policy is made."),
         ),
-        "max": StringField(_l("At most so many trainings of a type"), description=_l("Such as 2.")),
+        "max": StringField(
+            _l("At most so many trainings of a type"), [Needed()], description=_l("Such as 2.")
+        ),
         "days": StringField(
             _l("… within so many days"),
+            [Needed()],
             description=_l("Calendar days, by the first day of each training; such as 28."),
         ),
         "hours": StringField(
             _l("Hours before the start"),
+            [Needed()],
             description=_l("Who cancels later is told that it is late; such as 24."),
         ),
         "sure": BooleanField(_l("I have seen whom this touches")),
@@ -132,6 +137,10 @@ class PolicyView(SecureView):
     edit_template = create_template = "admin/policies/edit.html"
     details_template = "admin/policies/details.html"
     can_delete = True
+
+    def get_empty_list_message(self) -> str:
+        """What will stand there."""
+        return str(_("There are no policies yet: nobody is limited, and nobody cancels too late."))
 
     def types_of(self, row: Policy) -> str:
         """For which it holds."""
@@ -158,9 +167,7 @@ class PolicyView(SecureView):
         form.of_kind.data = obj.kind.value
         for kind, names in FIELDS.items():
             for name in names:
-                if kind is obj.kind:
-                    form[name].flags.required = True  # what it counts by is never left empty
-                else:
+                if kind is not obj.kind:
                     del form[name]
         return form
 

@@ -17,7 +17,7 @@ from app.admin import items
 from app.admin.acts import Act
 from app.admin.filters import ChoiceOrMore, Number, OneOf, Since, Until
 from app.admin.frame import SecureView
-from app.admin.names import badge, words
+from app.admin.names import badge, who, words
 from app.automation import faces
 from app.automation.lock import wake_scheduler
 from app.extensions import db
@@ -242,6 +242,7 @@ class RunView(SecureView):
     }
     column_formatters_detail = column_formatters | {
         "schedule": lambda _v, _c, row, _n: schedule_of(row),
+        "triggered_by": lambda _v, _c, row, _n: who(row.triggered_by or ""),
     }
     column_formatters_export = {
         "about": lambda _v, _c, row, _n: row.called.words if row.called else "",

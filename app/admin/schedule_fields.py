@@ -113,7 +113,10 @@ class EitherField(SelectField):
 def _either(value: Any) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
-    return {"": None, "yes": True, "no": False}[value]
+    said = {"": None, "yes": True, "no": False}
+    if value not in said:
+        raise ValueError(value)  # refused at its field
+    return said[value]
 
 
 class FollowerField(SelectField):
@@ -237,6 +240,11 @@ SETTING_HINTS = {
 }
 
 
+def setting_words(key: str) -> Any:
+    """What a setting of a task is called."""
+    return SETTING_WORDS.get(key) or key.replace("_", " ").capitalize()
+
+
 class Settings(Form):
     """The fields of one task; `sent` says whether they were on the page that was sent."""
 
@@ -257,7 +265,7 @@ def settings_form(name: str, model: type[BaseModel], formdata: Any, config: Any)
 def _field(key: str, part: Mapping[str, Any]) -> Field:
     may_be_none = any(one.get("type") == "null" for one in part.get("anyOf", ()))
     marks = [] if may_be_none else [Needed()]
-    label = SETTING_WORDS.get(key) or key.replace("_", " ").capitalize()
+    label = setting_words(key)
     hint = SETTING_HINTS.get(key, "")
     plain = next((one for one in part.get("anyOf", ()) if one.get("type") != "null"), part)
     if plain.get("type") == "boolean":

@@ -13,8 +13,8 @@ from flask_admin.base import expose
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from app.admin import event_trials, items, office
-from app.admin.schedule_plots import bars_of_days, bars_of_lengths
+from app.admin import event_trials, items, names, office
+from app.admin.schedule_plots import bars_of_days, bars_of_lateness, bars_of_lengths
 from app.admin.schedule_typed import door, zone_of
 from app.automation import processes
 from app.automation import schedules as event_schedules
@@ -27,6 +27,7 @@ from app.models.automation import RunStatus
 from app.models.bulk import among
 from app.models.schedule import ScheduleType
 from app.models.system import SchedulerEpoch
+from app.models.text import storable
 from app.services import csv_out, recurrence, recurring, run_reasons
 from app.services.refusals import Refusal
 from app.services.schedule_errors import InvalidScheduleException
@@ -40,6 +41,7 @@ DAY = timedelta(days=1)
 MOST_STEPS = 200
 MOST_AHEAD = 50  # runs of the next day that the page lists
 LAST_RUNS = 50
+MOST_REASON = 500
 CAUSES = {
     "heartbeat": _l("The scheduler runs"),
     "clock": _l("Clocks agree"),
@@ -141,6 +143,7 @@ class SchedulePages:
             found=found,
             days=bars_of_days(found["per_day"], now),
             lengths=bars_of_lengths(lengths),
+            late=bars_of_lateness(lengths),
             ahead=_ahead(row, now),
         )
 
@@ -155,7 +158,9 @@ class SchedulePages:
         if row is not None:
             findings = [
                 (CAUSES.get(one.cause, one.cause), one.ok, one.text)
-                for one in explain(session, row.schedule_id, office.actor(), now=now, door=door())
+                for one in explain(
+                    session, row.schedule_id, office.actor(), now=now, door=door(), called=names.who
+                )
             ]
             if words := event_schedules.why_not(row):
                 findings.append((CAUSES["plan"], False, words))
@@ -177,7 +182,7 @@ class SchedulePages:
         on = request.form.get("on") == "1"
         if not request.form.get("sure"):
             return self.render("admin/schedules/rest.html", on=on)
-        reason = (request.form.get("reason") or "").strip()[:500] or None
+        reason = storable((request.form.get("reason") or "").strip(), MOST_REASON) or None
         session, actor = db.session(), office.actor()
         try:
             if on:
@@ -247,7 +252,12 @@ def _subjects(trial: Trial) -> dict[tuple[str, Any], str]:
 def _plan_file(trial: Trial, called: dict[tuple[str, Any], str]) -> Response:
     steps = trial.plan.steps if trial.plan else ()
     rows = (
-        (n, step.kind, called.get((step.kind, step.subject_id), step.subject_id), step.text)
+        (
+            n,
+            step.kind.replace("_", " "),
+            called.get((step.kind, step.subject_id), step.subject_id),
+            step.text,
+        )
         for n, step in enumerate(steps, 1)
     )
     header = (_("No."), _("What"), _("Whom"), _("Why"))
@@ -263,10 +273,11 @@ def _plan_file(trial: Trial, called: dict[tuple[str, Any], str]) -> Response:
 
 
 def _lengths(row: AutomationSchedule | None) -> list[Any]:
-    """The last finished live runs, oldest first: when, how it ended, how long it took."""
+    """The last finished live runs, oldest first: when, how they ended, how long they took."""
     r = AutomationRun
     whose = r.schedule_id == row.id if row is not None else items.own_runs()
-    ended = sa.select(r.id, r.finished_at, r.status, r.duration_ms).where(
+    facts = (r.id, r.due_at, r.started_at, r.finished_at, r.status, r.duration_ms)
+    ended = sa.select(*facts).where(
         whose, r.status.in_(FINISHED), r.dry_run.is_(False), r.duration_ms.is_not(None)
     )
     newest = ended.order_by(r.finished_at.desc(), r.id.desc()).limit(LAST_RUNS)

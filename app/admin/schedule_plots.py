@@ -89,17 +89,33 @@ def _stack(
 
 def bars_of_lengths(runs: Sequence[Any]) -> Plot | None:
     """How long runs took, the oldest left; None: none has ended."""
+    return _bars_of(runs, [run.duration_ms for run in runs])
+
+
+def bars_of_lateness(runs: Sequence[Any]) -> Plot | None:
+    """How long after they were due runs began, the oldest left; None: none has ended."""
+    return _bars_of(runs, [_late_ms(run) for run in runs])
+
+
+def _late_ms(run: Any) -> int:
+    if run.started_at is None or run.due_at is None:
+        return 0
+    return max(round((run.started_at - run.due_at).total_seconds() * 1000), 0)
+
+
+def _bars_of(runs: Sequence[Any], lengths: Sequence[int]) -> Plot | None:
+    """A bar per run, as tall as its length in milliseconds."""
     if not runs:
         return None
-    longest = max(run.duration_ms for run in runs) or 1
+    longest = max(lengths) or 1
     step = WIDTH / max(len(runs), 10)
-    bars = []
-    for place, run in enumerate(runs):
-        tall = max(HEIGHT * run.duration_ms / longest, 2)
-        said = f"{run.finished_at:%Y-%m-%d %H:%M}: {length(run.duration_ms)}, {words(run.status)}"
+    bars, rows = [], []
+    for place, (run, ms) in enumerate(zip(runs, lengths, strict=True)):
+        tall = max(HEIGHT * ms / longest, 2)
+        said = f"{run.finished_at:%Y-%m-%d %H:%M}: {length(ms)}, {words(run.status)}"
         bars.append(_bar(place, step, HEIGHT - tall, tall, LOOKS[run.status], said))
+        rows.append((run.finished_at, words(run.status), length(ms)))
     there = dict.fromkeys(run.status for run in runs)
-    rows = [(run.finished_at, words(run.status), length(run.duration_ms)) for run in runs]
     first, last = (f"{run.finished_at:%Y-%m-%d %H:%M}" for run in (runs[0], runs[-1]))
     legend = [(LOOKS[status], words(status)) for status in there]
     return Plot(bars, length(longest), first, last, legend, rows)
@@ -117,5 +133,7 @@ def _bar(place: int, step: float, y: float, tall: float, look: str, said: str) -
 
 
 def length(ms: int) -> str:
-    """`38 ms`, `2.5 s`."""
-    return f"{ms} ms" if ms < 1000 else f"{ms / 1000:.1f} s"
+    """`38 ms`, `2.5 s`, `12.0 min`."""
+    if ms < 1000:
+        return f"{ms} ms"
+    return f"{ms / 1000:.1f} s" if ms < 120_000 else f"{ms / 60_000:.1f} min"

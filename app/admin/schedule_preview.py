@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from app.admin.schedule_typed import (
     changed_times,
     config_of,
     door,
+    options_of,
     place,
     task_config_of,
     times_of,
@@ -32,7 +33,8 @@ from app.services.recurrence import Coming, Recurrence
 from app.services.refusals import Refusal
 from app.services.schedule_config import Timing
 from app.services.schedule_conflicts import conflicts_of
-from app.services.schedule_errors import InvalidScheduleException
+from app.services.schedule_errors import InvalidScheduleException, ScheduleConflictException
+from app.services.schedule_options import read_context
 
 SHOWN = 5
 
@@ -81,6 +83,8 @@ def seen_of(
     if _fill(session, form, draft, timing, now) and draft.automation_class is not None:
         seen.notices += [one.text for one in conflicts_of(session, draft, now)]
         seen.reach = _reach(session, draft, row, now)
+    with session.no_autoflush:
+        _look_over(session, form, row, timing)
     return seen
 
 
@@ -157,12 +161,33 @@ def _fill(
     try:
         filling.require_period(timing, face, now)
         filling.set_task_config(draft, task_config_of(form, face), form.dry_run.data, face)
-        filling.read_context_like(form.context_data.data or {})
     except InvalidScheduleException as no:
         if not place(form, no):
             form.form_errors.append(str(no.sentence))
         return False
     return True
+
+
+def _look_over(
+    session: Session, form: ScheduleForm, row: AutomationSchedule | None, timing: Timing
+) -> None:
+    """What saving would refuse of that which its runs do not follow from."""
+    checks: list[Callable[[], Any]] = [lambda: read_context(form.context_data.data or {})]
+    if not form.name.errors:
+        checks.append(lambda: filling.a_name(session, form.name.data, row.id if row else None))
+    options = options_of(form, created=row is None)
+    if row is not None:
+        checks.append(lambda: filling.set_changed_options(row, options, timing))
+    elif form.class_name:
+        name, its = form.class_name, door()
+        checks.append(lambda: filling.new_options(options, timing, its, name, {}))
+    for check in checks:
+        try:
+            check()
+        except ScheduleConflictException as no:
+            form.name.errors = [*form.name.errors, str(no.sentence)]
+        except InvalidScheduleException as no:
+            place(form, no)
 
 
 def _reach(
@@ -174,25 +199,40 @@ def _reach(
     if row is None:
         session.add(draft)  # its task asks the row whose practice it works for
         session.flush()
-    return reach_words(plan_of(session, draft, draft.next_execution_at or now))
+    return _reach_at(session, draft, draft.next_execution_at, now)
 
 
-def reach(session: Session, row: AutomationSchedule, now: datetime) -> str:
-    """The same of a schedule as it is; the caller rolls back. Empty if nothing is known."""
+def reach(
+    session: Session, row: AutomationSchedule, now: datetime, *, at_once: bool = False
+) -> str:
+    """The same of a schedule as it is; the caller rolls back. Empty if nothing is known.
+
+    `at_once`: of a run that begins now, whenever the next one is due.
+    """
+    coming = None if at_once else row.next_execution_at
     try:
-        return reach_words(plan_of(session, row, max(row.next_execution_at or now, now)))
+        return _reach_at(session, row, max(coming, now) if coming else None, now)
     except Refusal:
         return ""
 
 
-def reach_words(trial: Trial) -> str:
-    """In a sentence, whom a run at that time would reach."""
+def _reach_at(
+    session: Session, row: AutomationSchedule, coming: datetime | None, now: datetime
+) -> str:
+    """Of its next run; of one that begins now, if none is planned."""
+    trial = plan_of(session, row, coming or now)
+    return reach_words(trial, _("Its next run") if coming else _("A run now"))
+
+
+def reach_words(trial: Trial, run: str) -> str:
+    """In a sentence, whom that run would reach."""
     if trial.skipped is not None:
-        return _("That run would be skipped: %(why)s.", why=run_reasons.in_words(trial.skipped))
+        why = run_reasons.in_words(trial.skipped)
+        return _("%(run)s would be skipped: %(why)s.", run=run, why=why)
     if trial.error is not None:
         return _("What it would do cannot be said: %(why)s", why=trial.error)
     letters = _n("%(num)s letter", "%(num)s letters", trial.sends)
     if trial.visits:
         looked = _n("%(num)s profile", "%(num)s profiles", trial.visits)
-        return _("Its next run would look at %(p)s and send %(l)s.", p=looked, l=letters)
-    return _("Its next run would send %(letters)s.", letters=letters)
+        return _("%(run)s would look at %(p)s and send %(l)s.", run=run, p=looked, l=letters)
+    return _("%(run)s would send %(letters)s.", run=run, letters=letters)

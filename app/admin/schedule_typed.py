@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -33,6 +34,7 @@ OPTIONS = (
 )  # fmt: skip
 NEVER_EMPTY = ("overlap_policy", "retry_backoff", "retry_base_seconds", "retry_cap_seconds")
 LINKS = ("on_success_schedule_id", "on_failure_schedule_id")
+KEY = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")  # what services call a field
 # Where a refusal of the services is shown.
 SHOWN_AT = {
     "hour": "at",
@@ -240,9 +242,9 @@ def place(form: ScheduleForm, no: Refusal) -> bool:
     for name, why in problems.items():
         field = _field_of(form, name)
         if field is None:
-            form.form_errors.append(_sentence(f"{name}: {why}" if name else why))
+            form.form_errors.append(_sentence(form, f"{name}: {why}" if name else why))
         else:
-            field.errors = [*field.errors, _sentence(why)]
+            field.errors = [*field.errors, _sentence(form, why)]
     return bool(problems)
 
 
@@ -255,7 +257,13 @@ def _field_of(form: ScheduleForm, name: str) -> Any:
     return form._fields.get(at)
 
 
-def _sentence(words: str) -> str:
-    """`not below 1` as a sentence."""
+def _sentence(form: ScheduleForm, words: str) -> str:
+    """`not below 1` as a sentence; fields are called as the form calls them."""
+    words = KEY.sub(lambda found: _called(form, found[0]), words)
     words = f"{words[:1].upper()}{words[1:]}"
     return words if words.endswith((".", "?")) else f"{words}."
+
+
+def _called(form: ScheduleForm, key: str) -> str:
+    field = form._fields.get(SHOWN_AT.get(key, key))
+    return f"“{field.label.text}”" if field is not None else key

@@ -25,11 +25,12 @@ from app.admin.acts import Act, Needed
 from app.admin.fields import WholeNumber, readable
 from app.admin.frame import SecureView
 from app.admin.jobs import read_jobs
-from app.admin.names import local
+from app.admin.names import breakable, local
 from app.admin.runs import look_of, why_of
 from app.admin.schedule_acts import ACTS, REACHING, can_try, puts_away, recurs
 from app.admin.schedule_fields import (
     BACKOFFS,
+    CHOICE_WORDS,
     OVERLAPS,
     EitherField,
     FollowerField,
@@ -38,6 +39,7 @@ from app.admin.schedule_fields import (
     ScheduleForm,
     WeekdaysField,
     kinds_with,
+    setting_words,
     settings_form,
 )
 from app.admin.schedule_form import (
@@ -152,7 +154,7 @@ class ScheduleView(SchedulePages, SecureView):
         "misfire_grace_time": _l("May run late by (seconds)"),
         "timeout_seconds": _l("Time-out (seconds)"),
         "task_config": _l("Settings of the task"),
-        "execution_count": _l("Runs so far"),
+        "execution_count": _l("Runs so far, but those by hand"),
         "consecutive_failures": _l("Failures in a row"),
         "active_since": _l("Plans what is due since"),
         "created_at": _l("Created"),
@@ -161,6 +163,8 @@ class ScheduleView(SchedulePages, SecureView):
         "schedule_id": _l("Number"),
     }
     column_formatters = {
+        "name": lambda _v, _c, row, _n: breakable(row.name),
+        "automation_class": lambda _v, _c, row, _n: task_of(row),
         "when": lambda _v, _c, row, _n: when_of(row),
         "state": lambda _v, _c, row, _n: state_of(row),
         "interval": lambda _v, _c, row, _n: interval_of(row),
@@ -317,6 +321,10 @@ class ScheduleView(SchedulePages, SecureView):
         """The practice's and everybody's; what is deleted is in the runs only."""
         return sa.and_(items.own_schedules(), AutomationSchedule.deleted_at.is_(None))
 
+    def get_empty_list_message(self) -> str:
+        """What will stand there."""
+        return str(_("Nothing runs by itself yet. A schedule says what is done, and when."))
+
     def get_list(self, *asked: Any, **more: Any) -> Any:
         """Rows with their jobs, in one further statement however many they are."""
         items.registered()
@@ -450,7 +458,9 @@ class ScheduleView(SchedulePages, SecureView):
         if act.name not in REACHING or not rows:
             return []
         try:
-            return [words for row in rows if (words := reach(db.session(), row, utcnow()))]
+            session, now, at_once = db.session(), utcnow(), act.name == "run-now"
+            said = (reach(session, row, now, at_once=at_once) for row in rows)
+            return [words for words in said if words]
         finally:
             db.session.rollback()
 
@@ -568,6 +578,11 @@ def with_jobs(rows: Sequence[Any]) -> None:
             row.next_due = None
 
 
+def task_of(row: AutomationSchedule) -> Markup | str:
+    """The name of its task."""
+    return breakable(row.automation_class.class_name) if row.automation_class else ""
+
+
 def grace_hint(row: AutomationSchedule | None) -> str:
     """The grace that would have let it run of late; empty if it was never too late (S2)."""
     missed = missed_lately(db.session(), utcnow(), row) if row is not None else []
@@ -575,14 +590,16 @@ def grace_hint(row: AutomationSchedule | None) -> str:
 
 
 def config_words(config: dict[str, Any] | None) -> str:
-    """`max_days_late: 7, process_late: no`; what is nested as JSON."""
+    """`Days late at most: 7; Also late birthdays: no`; what is nested as JSON."""
     said = {True: _("yes"), False: _("no"), None: _("none")}
     plain = (str, int, float)
     parts = []
     for name, value in (config or {}).items():
         words = said[value] if value is None or isinstance(value, bool) else value
-        parts.append(f"{name}: {words if isinstance(words, plain) else json.dumps(words)}")
-    return ", ".join(parts)
+        words = str(CHOICE_WORDS.get(words, words)) if isinstance(words, str) else words
+        words = words if isinstance(words, plain) else json.dumps(words)
+        parts.append(f"{setting_words(name)}: {words}")
+    return "; ".join(parts)
 
 
 def span_of(row: AutomationSchedule) -> Markup | str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from flask import url_for
+from flask import request, url_for
 from flask_admin.base import expose
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 from wtforms import SelectMultipleField, StringField
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import InputRequired, Length, ValidationError
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from app.admin import letter_names, office
@@ -52,6 +52,19 @@ def _secret(_view: Any, _context: Any, row: Webhook, _name: str) -> Any:
     return Markup("<code>{}</code>").format(row.secret)
 
 
+def leads_out(_form: Any, field: Any) -> None:
+    """Where its address leads, asked before a lock is held: looking a name up may take long.
+
+    Raises `ValidationError`.
+    """
+    try:
+        delivery.usual_way().address_of(webhooks.parts_of(field.data.strip()))
+    except (webhook_http.NotPublic, BadWebhookUrl) as error:
+        raise ValidationError(str(BadWebhookUrl.sentence)) from error
+    except OSError as error:
+        raise ValidationError(_("Nobody knows where this address leads.")) from error
+
+
 class WebhookView(SecureView):
     """The practice's endpoints; the secret stands on the page of one, never in a list or file."""
 
@@ -83,7 +96,12 @@ class WebhookView(SecureView):
         ),
         "url": StringField(
             _l("Address"),
-            [InputRequired(_l("Write the address.")), Length(max=webhooks.MOST_URL), readable],
+            [
+                InputRequired(_l("Write the address.")),
+                Length(max=webhooks.MOST_URL),
+                readable,
+                leads_out,
+            ],
             description=_l("A public https address; it is asked whether it leads out at once."),
         ),
         "types": SelectMultipleField(
@@ -129,8 +147,12 @@ class WebhookView(SecureView):
         """What signs is shown to whoever typed their password lately (reliability SE4)."""
         refused = super()._handle_view(name, **values)
         if refused is None and name in ("create_view", "details_view"):
-            return password_first(self.back())
+            return password_first(request.full_path)
         return refused
+
+    def get_empty_list_message(self) -> str:
+        """What will stand there."""
+        return str(_("No program is told anything yet. An endpoint hears what schedules do."))
 
     # exposed again: what it shows is nobody else's to keep
     @expose("/details/")
@@ -139,26 +161,14 @@ class WebhookView(SecureView):
         return super().details_view(), 200, {"Cache-Control": "no-store"}
 
     def save(self, form: Any, row: Any, created: bool, now: datetime) -> str | None:
-        """An endpoint, once its address leads out into the world."""
+        """An endpoint; its form has seen that its address leads out into the world."""
         typed = (form.name.data, form.url.data, form.types.data or ())
-        _require_public(form.url.data.strip())
         if created:
             practice = office.practice_id()
             webhooks.create(db.session(), *typed, office.actor(), now, practice_id=practice)
             return _("The endpoint is made. Its page shows the secret that signs what it is told.")
         webhooks.change(db.session(), row, *typed)
         return None
-
-
-def _require_public(url: str) -> None:
-    """Asked before anything is written: names are looked up in the network. Raises a refusal."""
-    parts = webhooks.parts_of(url)
-    try:
-        delivery.usual_way().address_of(parts)
-    except webhook_http.NotPublic as error:
-        raise BadWebhookUrl from error
-    except OSError as error:
-        raise BadWebhookUrl(_("Nobody knows where this address leads.")) from error
 
 
 def views() -> list[SecureView]:

@@ -24,8 +24,10 @@ from app.services.webhooks import parts_of
 
 SECONDS = 10.0  # for a connection, and for an answer
 MOST_BYTES = 16 * 1024  # of an answer's head; its body is nobody's business
-# What leads on to a v4 address that is not judged here (RFC 6052, 3056, 4380).
-LEADS_ON = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "2002::/16", "2001::/32")))
+# All v6 addresses that machines of the world have (RFC 4291); not those of sites, as fec0::/10.
+WORLD = ipaddress.ip_network("2000::/3")
+# What leads on to a v4 address that is not judged here (RFC 3056, 4380).
+LEADS_ON = tuple(map(ipaddress.ip_network, ("2002::/16", "2001::/32")))
 
 
 class NotPublic(Exception):
@@ -80,7 +82,7 @@ def is_public(address: str) -> bool:
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
             return is_public(str(ip.ipv4_mapped))
-        if any(ip in network for network in LEADS_ON):
+        if ip not in WORLD or any(ip in network for network in LEADS_ON):
             return False
     return ip.is_global and not ip.is_multicast
 

@@ -10,12 +10,13 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+OF_THIS_MACHINE = frozenset({"localtime", "posixrules", "Factory"})  # or of none
 
 
 @cache
 def zone_names() -> frozenset[str]:
-    """Every time zone there is; looked up once, since it reads a folder tree."""
-    return frozenset(zoneinfo.available_timezones())
+    """Every time zone that means the same on each machine; looked up once, in a folder tree."""
+    return frozenset(zoneinfo.available_timezones()) - OF_THIS_MACHINE
 
 
 def instant_of(local: datetime, zone: ZoneInfo) -> datetime:

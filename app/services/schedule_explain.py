@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -42,11 +42,18 @@ class Finding:
 
 
 def explain(
-    session: Session, schedule_id: str, user_id: Who = None, *, now: datetime, door: Door
+    session: Session,
+    schedule_id: str,
+    user_id: Who = None,
+    *,
+    now: datetime,
+    door: Door,
+    called: Callable[[str], str] = str,
 ) -> list[Finding]:
     """All causes, in the order to look at them; a deleted schedule is explained too.
 
-    Raises `ScheduleNotFoundException`.
+    `called` says how whoever reads it calls an actor, such as `user:7`. Raises
+    `ScheduleNotFoundException`.
     """
     schedule = _also_deleted(session, schedule_id, user_id)
     row = schedule.automation_class
@@ -54,9 +61,9 @@ def explain(
     return [
         _heartbeat(session, now),
         _clock(session, now),
-        _active(schedule),
+        _active(schedule, called),
         _deleted(schedule),
-        _all_paused(session),
+        _all_paused(session, called),
         _registered(schedule, face),
         _enabled(schedule, face),
         _config(schedule, face),
@@ -119,7 +126,7 @@ def _clock(session: Session, now: datetime) -> Finding:
     )  # fmt: skip
 
 
-def _active(schedule: AutomationSchedule) -> Finding:
+def _active(schedule: AutomationSchedule, called: Callable[[str], str]) -> Finding:
     if schedule.switched_on or schedule.deleted_at is not None:
         return _said("active", None)
     state = schedule.state.value
@@ -132,6 +139,7 @@ def _active(schedule: AutomationSchedule) -> Finding:
     who, why = schedule.paused_by, schedule.pause_reason
     if who is None:
         return _said("active", _("It is not switched on: resume it."))
+    who = called(who)
     if why is None:
         return _said("active", _("It is paused by %(who)s: resume it.", who=who))
     return _said("active", _("It is paused by %(who)s (%(why)s): resume it.", who=who, why=why))
@@ -143,11 +151,11 @@ def _deleted(schedule: AutomationSchedule) -> Finding:
     return _said("deleted", _("It was removed: make a new one."))
 
 
-def _all_paused(session: Session) -> Finding:
+def _all_paused(session: Session, called: Callable[[str], str]) -> Finding:
     state = session.get(SystemState, 1)
     if state is None or state.schedules_paused_at is None:
         return _said("all_paused", None)
-    who = state.schedules_paused_by or "-"
+    who = called(state.schedules_paused_by or "-")
     return _said("all_paused", _("All schedules rest, by %(who)s: let them go on.", who=who))
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.models.automation import AutomationSchedule
 from app.models.schedule_template import ScheduleTemplate
+from app.models.text import storable
 from app.services import schedule_filling as filling
 from app.services.schedule_config import flat
 from app.services.schedule_errors import ScheduleConflictException, ScheduleNotFoundException
@@ -97,11 +98,11 @@ def create_from_template(
 
 def get_template(session: Session, template_id: str, user_id: Who = None) -> ScheduleTemplate:
     """A template one sees. Raises `ScheduleNotFoundException`."""
-    t = ScheduleTemplate
-    mine = sa.select(t).where(t.template_id == str(template_id), _seen_by(user_id))
+    t, asked = ScheduleTemplate, storable(str(template_id), 100)
+    mine = sa.select(t).where(t.template_id == asked, _seen_by(user_id))
     found = session.scalars(mine).one_or_none()
     if found is None:
-        raise ScheduleNotFoundException(str(template_id)[:100])
+        raise ScheduleNotFoundException(asked)
     return found
 
 

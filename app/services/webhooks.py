@@ -66,7 +66,8 @@ def parts_of(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:  # such as a bracket that is never closed
+        (parts.hostname or "").encode("idna")  # whoever looks a name up raises for what is none
+    except ValueError as error:  # such as a bracket that is never closed, or a part of 64 letters
         raise BadWebhookUrl from error
     plain = url.isascii() and url.isprintable() and not set(url) & set(' <>"\\^`{|}')
     usable = parts.scheme == "https" and parts.hostname and port != 0

@@ -185,7 +185,7 @@ def test_an_odd_id_is_neither_deleted_nor_acted_on(desk: Desk) -> None:
 
 @pytest.mark.parametrize("bad", ["//evil.example", "/\\evil.example", "https:evil", "javascript:x"])
 def test_nobody_is_sent_to_a_foreign_page(desk: Desk, cast: Cast, bad: str) -> None:
-    saved = desk.create("location", name="Loft", url=bad)
+    saved = desk.create("location", name="Loft", back=bad)
     assert saved.headers["Location"] == "/admin/location/"
     assert bad not in desk.client.get("/admin/location/new/", query_string={"url": bad}).text
 

@@ -37,7 +37,9 @@ def test_a_new_key_is_shown_once(desk: Desk, cast: Cast) -> None:
 def test_a_key_that_may_do_nothing_is_refused_at_its_field(desk: Desk, cast: Cast) -> None:
     page = desk.create("apikey", name="Cash desk")
     assert page.status_code == 400
-    assert "Say what the key may do" in page.text
+    assert "Tick at least one thing that it may do." in page.text
+    assert "(optional)" not in page.text
+    assert "schedules:write, " not in page.text
     assert cast.session.scalars(sa.select(ApiKey)).all() == []
 
 

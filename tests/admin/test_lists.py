@@ -71,6 +71,25 @@ def test_no_column_bears_a_name_that_breaks_forms(web_app: Flask) -> None:
         assert not taken & set(sa.inspect(view.model).attrs.keys()), view
 
 
+def test_nothing_that_a_form_carries_along_bears_the_name_of_a_field(
+    web_app: Flask, desk: Desk
+) -> None:
+    forms = 0
+    for view in views(web_app):
+        if not view.can_create:
+            continue
+        page = desk.client.get(f"{view.url}/new/").text
+        form = re.search(r'<form method="post" class="edit".*?</form>', page, re.S)
+        assert form, view
+        fields = re.findall(r"<(?:input|select|textarea)\b[^>]*>", form[0])
+        named = [(re.search(r'\bname="([^"]+)"', tag), 'type="hidden"' in tag) for tag in fields]
+        carried = {name[1] for name, hidden in named if name and hidden}
+        typed = {name[1] for name, hidden in named if name and not hidden}
+        assert not carried & typed, view  # a browser sends both, and the first one counts
+        forms += 1
+    assert forms > 5
+
+
 def test_the_templates_that_ours_replace_are_those_we_read() -> None:
     folder = Path(inspect.getfile(flask_admin)).parent / "templates/bootstrap4/admin"
     replaced = ("base", "model/list", "model/edit", "model/create", "model/details")

@@ -80,6 +80,13 @@ def test_bad_input_is_refused_at_its_field_with_an_example(
         assert f'value="{fields[wrong or "name"]}"' in answer.text or fields[wrong or ""] == ""
 
 
+def test_what_a_policy_counts_by_is_not_called_optional(desk: Desk, cast: Cast) -> None:
+    page = desk.get("policy/new/").text
+    for name in ("max", "days", "hours"):
+        label = page[page.index(f'<label for="{name}"') :].partition("</label>")[0]
+        assert "optional" not in label
+
+
 def test_what_is_not_of_its_kind_is_no_parameter(desk: Desk, cast: Cast) -> None:
     assert desk.create("policy", **(LIMIT | {"hours": "many"})).status_code == 303
     assert all_policies(cast)[0].parameters == {"max": 2, "days": 28}

@@ -128,7 +128,17 @@ WRONG: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"name": "waitlist_invitation_expiry"}, "name", "Another schedule has this name"),
     ({"name": "a/b"}, "name", "without a slash"),
     ({"max_executions": "0"}, "max_executions", "Not below 1"),
-    ({"starts": "2027-02-01T00:00", "ends": "2027-01-01T00:00"}, "ends", "Start_at must be before"),
+    ({"coalesce": "maybe"}, "coalesce", "Invalid Choice"),
+    (
+        {"starts": "2027-02-01T00:00", "ends": "2027-01-01T00:00"},
+        "ends",
+        "“Not before” must be before “Not after”.",
+    ),
+    (
+        {"retry_base_seconds": "90", "retry_cap_seconds": "60"},
+        "retry_base_seconds",
+        "“First wait (seconds)”: not above “Longest wait (seconds)”.",
+    ),
     (
         {"birthday-max_days_late": "400", "birthday-process_late": "y"},
         "birthday-max_days_late",
@@ -137,6 +147,20 @@ WRONG: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"birthday-send_window": "x"}, "birthday-send_window", "Write two times of a day"),
     ({"context_data": '{"schedule_id": 1}'}, "context_data", "is set by each run"),
 )
+
+
+def test_what_saving_would_refuse_is_said_while_one_types(desk: Desk, cast: Cast) -> None:
+    row = saved(desk, cast)
+    for wrong, said in (
+        ({"name": "waitlist_invitation_expiry"}, "Another schedule has this name"),
+        ({"max_instances": "101"}, "Not above 100"),
+        ({"context_data": '{"schedule_id": 1}'}, "is set by each run"),
+    ):
+        for more in ({"name": "another"}, {"row": str(row.id)}):
+            text = preview(desk, cast, **(more | wrong))
+            assert said in text[text.index("Still to do") :]
+            assert "Mondays and Fridays at 09:30" in text
+    assert "Still to do" not in preview(desk, cast, row=str(row.id))
 
 
 def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(desk: Desk, cast: Cast) -> None:
@@ -276,7 +300,7 @@ def test_a_dry_run_shows_its_plan_and_changes_nothing(desk: Desk, cast: Cast) ->
     assert "on the day" in page.text
     file = desk.post(f"{AT}/dry-run/", **{"id": row.id, "as": "csv"})
     assert file.get_data().decode("utf-8-sig").splitlines()[1] == (
-        "1,birthday_today,Ada Example,on the day"
+        "1,birthday today,Ada Example,on the day"
     )
     cast.session.expire_all()
     assert cast.everything() == before
@@ -291,9 +315,20 @@ def test_a_task_without_a_plan_is_not_tried_out(desk: Desk, cast: Cast) -> None:
     assert "Dry run" not in desk.get(f"{AT}/details/?id={cast.schedule.id}").text
 
 
+def test_who_is_asked_whether_to_run_now_reads_what_a_run_now_would_do(
+    desk: Desk, cast: Cast
+) -> None:
+    celebrating(cast, "Ada")
+    later = f"{utcnow() + 3 * DAY:%a}".lower()
+    always = {"timezone": "UTC", "weekdays": [later], "birthday-send_window": "00:00-24:00"}
+    row = saved(desk, cast, **always)
+    assert "A run now would send 1 letter." in desk.ask(AT, "run-now", row.id).text
+    assert "Its next run would send 0 letters." in desk.ask(AT, "go-live", row.id).text
+
+
 def test_run_now_queues_a_run_and_says_no_when_as_many_run_as_may(desk: Desk, cast: Cast) -> None:
     row = saved(desk, cast)
-    assert "Its next run would" in desk.ask(AT, "run-now", row.id).text
+    assert "A run now would" in desk.ask(AT, "run-now", row.id).text
     assert desk.act(AT, "run-now", row.id).status_code == 303
     run = cast.session.scalars(sa.select(AutomationRun)).one()
     assert (run.status, run.trigger, run.dry_run) == (RunStatus.QUEUED, "manual", True)
@@ -314,6 +349,7 @@ def test_a_pause_has_a_reason_and_an_end_and_switching_on_goes_on_from_now(
     page = desk.get(f"{AT}/details/?id={row.id}").text
     assert "Holidays" in page
     assert "Paused" in page
+    assert "It is paused by Orla Example (Holidays)" in desk.get(f"{AT}/why/?id={row.id}").text
     assert desk.act(AT, "resume", row.id, missed="skip").status_code == 303
     cast.session.expire_all()
     assert row.next_execution_at is not None
@@ -411,16 +447,36 @@ def test_the_page_of_a_run_shows_what_it_ran_with_its_tries_and_its_kin(
     assert queued.status is RunStatus.CANCELLED
 
 
+def test_people_read_no_names_of_settings_and_columns(desk: Desk, cast: Cast) -> None:
+    row = saved(desk, cast, **{"birthday-process_late": "y"})
+    page = desk.get(f"{AT}/details/?id={row.id}").text
+    assert "Also late birthdays: yes" in page
+    assert "29 February in other years: on 28 February" in page
+    assert "process_late" not in page
+    run = a_run(cast, row, 1, "success", triggered_by=f"user:{desk.who.id}")
+    page = desk.get(f"automationrun/details/?id={run.id}").text
+    assert "Orla Example" in page
+    assert "user:" not in page
+
+
+def test_a_list_may_break_its_long_names(desk: Desk, cast: Cast) -> None:
+    page = desk.get(f"{AT}/").text
+    assert "waitlist_<wbr>invitation_<wbr>expiry" in page
+    assert "Automatic<wbr>Wait<wbr>List" in page
+    assert "AutomaticWaitList" in "".join(desk.csv(AT))
+
+
 def test_statistics_are_drawn_and_written_as_tables(desk: Desk, cast: Cast) -> None:
     row = saved(desk, cast)
     assert "No run has ended" in desk.get(f"{AT}/stats/?id={row.id}").text
     a_run(cast, row, 1, "success", messages_sent=4)
-    a_run(cast, row, 2, "failed", error_type="Boom")
+    a_run(cast, row, 2, "failed", error_type="Boom", due_at=utcnow() - 2 * HOUR - 5 * MINUTE)
     a_run(cast, row, 3, "missed", duration_ms=None)
     for asked in (f"?id={row.id}", ""):
         page = desk.get(f"{AT}/stats/{asked}").text
-        for words in ("50.0 %", "Boom", "<rect", "Show as table", "1.0 s"):
+        for words in ("50.0 %", "Boom", "<rect", "Show as table", "1.0 s", "5.0 min"):
             assert words in page, (asked, words)
+        assert page.count("<figure") == 3
         assert "style=" not in page
     assert desk.get(f"{AT}/stats/?id=99999").status_code == 404
 

@@ -93,3 +93,10 @@ def test_no_other_page_of_schedules_acts_without_the_key(desk: Desk, cast: Cast)
 
 def _facts(row: AutomationSchedule) -> tuple[Any, ...]:
     return row.name, row.active, row.paused_at, row.deleted_at, row.dry_run, row.version
+
+
+def test_what_no_database_can_hold_is_no_fault_of_ours(desk: Desk, cast: Cast) -> None:
+    answer = desk.post(f"{AT}/rest/", on="0", sure="1", reason="flood\x00ed")
+    assert answer.status_code == 303
+    assert "flood\\x00ed" in desk.get(f"{AT}/why/").text
+    assert desk.post(f"{AT}/from-template/", template="\x00").status_code == 404

@@ -102,7 +102,7 @@ def test_a_weekly_schedule_explains_itself_while_it_is_typed(
     picture("schedule-run")
     page.go_back()
     page.goto("/admin/automationschedule/stats/")
-    expect(page.locator("figure.plot svg[role=img]")).to_have_count(2)
+    expect(page.locator("figure.plot svg[role=img]")).to_have_count(3)
     picture("schedule-statistics")
     page.goto("/admin/automationschedule/why/")
     page.get_by_role("main").get_by_role("link", name="Greetings").click()

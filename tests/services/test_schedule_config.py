@@ -186,6 +186,8 @@ def test_without_zone_limit_start_and_end_the_doors_zone_holds_and_nothing_limit
         ("daily", {"timezone": "+02:00"}, "timezone"),
         ("daily", {"timezone": "../x"}, "timezone"),
         ("daily", {"timezone": ""}, "timezone"),
+        ("daily", {"timezone": "localtime"}, "timezone"),
+        ("daily", {"timezone": "Factory"}, "timezone"),
         ("daily", {"max_executions": 0}, "max_executions"),
         ("daily", {"start_at": "tomorrow"}, "start_at"),
         ("daily", {"start_at": "2026-04-01T10:00:00", "end_at": "2026-04-01T08:00:00Z"}, "end_at"),
