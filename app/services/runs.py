@@ -97,6 +97,8 @@ class Backoff:
         return now + wait * (1 + jitter)
 
 
+MOST_COUNTED = 1_000_000  # letters of one run; what a task says more is no count
+
 # Composed once: two that race for an attempt cannot both have it.
 OUR_ATTEMPT = AutomationRun.attempt == sa.bindparam("our_attempt", type_=sa.Integer)
 STILL_OURS = sa.and_(
@@ -347,12 +349,12 @@ def end_at_once(session: Session, span: Span, ends: Sequence[Ended]) -> Begun | 
     None: the ledger knows one of the occurrences, so nothing of this may count: roll it back.
     """
     dialect, ids = dialect_of(session), new_uuids(len(ends))
-    by_reason: dict[str | None, list[list[Any]]] = {}
+    alike: dict[tuple[str | None, int], list[list[Any]]] = {}
     for id_, (item, occurrence, due_at, result, skipped) in zip(ids, ends, strict=True):
-        by_reason.setdefault(skipped, []).append(
+        alike.setdefault((skipped, _letters(result)), []).append(
             [id_, item, occurrence, _instant(due_at, dialect), _shown(result) or None]
         )
-    for reason, rows in by_reason.items():
+    for (reason, letters), rows in alike.items():
         shared = {
             "schedule_id": span.schedule_id,
             "status": RunStatus.SUCCESS if reason is None else RunStatus.SKIPPED,
@@ -362,6 +364,8 @@ def end_at_once(session: Session, span: Span, ends: Sequence[Ended]) -> Begun | 
             "deadline_at": span.deadline,
             "finished_at": span.finished_at,
             "duration_ms": milliseconds(span.finished_at - span.started_at),
+            "messages_sent": letters,
+            **_one_item(done=reason is None),
         }
         own = ("execution_id", "item", "occurrence", "due_at", "result")
         statement = _once(dialect, own, tuple(shared), returning=False)
@@ -373,6 +377,17 @@ def end_at_once(session: Session, span: Span, ends: Sequence[Ended]) -> Begun | 
 def _shown(result: dict[str, Any] | None) -> str:
     """As text, so that lists and dictionaries can be told apart, and an odd value stops nobody."""
     return json.dumps(result, default=str, skipkeys=True) if result else ""
+
+
+def _letters(result: dict[str, Any] | None) -> int:
+    """How many letters a task says it promised (schedules X6)."""
+    told = (result or {}).get("letters")
+    return told if type(told) is int and 0 <= told <= MOST_COUNTED else 0
+
+
+def _one_item(*, done: bool) -> dict[str, int]:
+    """What a run counts that is about one thing: a training, an invitation."""
+    return {"items_found": 1, "items_done": int(done), "items_skipped": int(not done)}
 
 
 def succeed(
@@ -416,7 +431,9 @@ def _end(
             finished_at=now,
             duration_ms=milliseconds(now - started_at),
             not_before=None,
-            result=json.loads(shown) if shown else None,
+            result=(result := json.loads(shown) if shown else None),
+            messages_sent=_letters(result),
+            **_one_item(done=to is RunStatus.SUCCESS),
             error=None,
             error_type=None,
             traceback=None,

@@ -131,18 +131,24 @@ def _active(schedule: AutomationSchedule, called: Callable[[str], str]) -> Findi
         return _said("active", None)
     state = schedule.state.value
     if state == "completed":
-        return _said("active", _("It is completed: raise its limit or its times, then resume it."))
+        return _said(
+            "active", _("It is completed: raise its limit or its times, then switch it on again.")
+        )
     if state == "failed":
         error = schedule.last_run_error or "-"
-        return _said("active", _("It failed too often (%(error)s): mend it, then resume it.",
-                                 error=error))  # fmt: skip
+        return _said(
+            "active",
+            _("It failed too often (%(error)s): mend it, then switch it on again.", error=error),
+        )
     who, why = schedule.paused_by, schedule.pause_reason
     if who is None:
-        return _said("active", _("It is not switched on: resume it."))
+        return _said("active", _("It is not switched on: switch it on."))
     who = called(who)
     if why is None:
-        return _said("active", _("It is paused by %(who)s: resume it.", who=who))
-    return _said("active", _("It is paused by %(who)s (%(why)s): resume it.", who=who, why=why))
+        return _said("active", _("It is paused by %(who)s: switch it on again.", who=who))
+    return _said(
+        "active", _("It is paused by %(who)s (%(why)s): switch it on again.", who=who, why=why)
+    )
 
 
 def _deleted(schedule: AutomationSchedule) -> Finding:

@@ -488,7 +488,7 @@ def test_the_page_says_why_nothing_runs_and_how_to_mend_it(desk: Desk, cast: Cas
     cast.add(SchedulerEpoch(id=1, epoch=1, seen_at=utcnow()))
     assert "Nothing keeps it from running." in desk.get(f"{AT}/why/?id={row.id}").text
     desk.act(AT, "pause", row.id, reason="Holidays")
-    assert "(Holidays): resume it." in desk.get(f"{AT}/why/?id={row.id}").text
+    assert "(Holidays): switch it on again." in desk.get(f"{AT}/why/?id={row.id}").text
     whole = desk.get(f"{AT}/why/").text
     assert row.name in whole
     assert "Runs that wait" in whole
