@@ -77,6 +77,19 @@ def test_the_list_says_in_words_when_each_runs_and_what_came_of_it(
     assert shell("schedules", "list", "--state", "lost").exit_code == 2
 
 
+def test_one_whose_times_make_no_sense_hides_no_other_and_says_so(shell: Shell, daily: str) -> None:
+    change(shell, AutomationSchedule, schedule_type="cron",
+           schedule_config={"cron_expression": "0 9 31 2 *"})  # fmt: skip
+    a_schedule(shell, "Good one")
+    done = shell("schedules", "list")
+    assert done.exit_code == 0
+    assert "what is stored says no time" in done.stdout
+    assert "Good one" in done.stdout
+    assert shell("schedules", "show", NAME).exit_code == 0
+    told = shell("schedules", "preview", NAME)
+    assert (told.exit_code, "what is stored says no time" in told.stderr) == (2, True)
+
+
 def test_a_schedule_goes_by_name_id_and_uuid(shell: Shell, daily: str) -> None:
     by_name = shown(shell, "show", NAME)
     assert by_name["schedule_id"] == daily
