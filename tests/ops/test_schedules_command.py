@@ -200,6 +200,13 @@ def test_a_run_by_hand_is_queued_once_as_many_as_may(shell: Shell, daily: str) -
 # --- resting and going on ------------------------------------------------------------------------
 
 
+def test_the_history_tells_why_a_run_failed(shell: Shell, daily: str) -> None:
+    assert shell("schedules", "run", NAME).exit_code == 0
+    change(shell, AutomationRun, status=RunStatus.FAILED, error="no road\nat all")
+    _header, line = shell("schedules", "history", NAME).stdout.splitlines()
+    assert line.endswith("failed: no road")
+
+
 def test_paused_it_plans_nothing_resumed_it_goes_on(shell: Shell, daily: str) -> None:
     assert shell("schedules", "pause", NAME, "--until", "2 hours").exit_code == 0
     row = shown(shell, "show", NAME)
