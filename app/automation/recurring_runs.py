@@ -42,6 +42,7 @@ from app.models.automation import (
     RunTrigger,
 )
 from app.models.bulk import among
+from app.models.engine import is_away, is_busy, is_deadlock
 from app.models.text import named
 from app.services import aaa, chains, runs, webhook_events
 from app.services.occurrence import Occurrence, name_of
@@ -54,6 +55,9 @@ AGAIN = timedelta(seconds=2)  # when as many run as may (X2)
 RESTS = timedelta(seconds=30)  # the alarm of a schedule that must not run now
 BY_HAND = timedelta(hours=1)  # what a person or a chain started may wait so long (X3)
 MOST_ERRORS = 50  # of steps, in the record
+# Seconds until a step comes again that met no database; who met a busy one comes BUSY times.
+PAUSES = (0.1, 0.5, 1, 2, 4, 8, 15, 30)
+BUSY = 3
 TRANSIENT = (TransientError, OSError, OperationalError, InterfaceError)  # tried again (R2)
 
 
@@ -348,20 +352,41 @@ class RecurringBatch:
 
     def _step(self, work: Work, step: Step, tally: Tally) -> None:
         try:
-            with write(self.session), no_exit():
-                now = self.clock()
-                may_be_idle(self.session, work.terms.timeout)
-                if not runs.is_ours(self.session, _begun(work), now):
-                    raise LostRun
-                told = work.task.apply(self.session, step, now)
-            tally.add(told)
+            tally.add(self._insisting(work, step))
         except LostRun:
             raise
         except Stale:
             tally.stale += 1
         except Exception as error:
+            if is_away(error):
+                raise  # no other step could be done now: none is passed over for it
             log.warning("a step failed: %s %s", work.named, step.kind, exc_info=error)
             tally.fail(step, error)
+
+    def _insisting(self, work: Work, step: Step) -> Any:
+        """Do a step, and again if the database was away or busy: a moment of it costs nobody.
+
+        Twice is harmless: the run must still be ours, and its ledger knows what was committed.
+        """
+        for tried, pause in enumerate(PAUSES, start=1):
+            try:
+                return self._done(work, step)
+            except sa.exc.SQLAlchemyError as error:
+                passes = is_away(error) or (tried < BUSY and (is_busy(error) or is_deadlock(error)))
+                if not passes or self.worker.stops:
+                    raise
+                log.warning("a step comes again: %s %s", step.kind, named(error, 200))
+            time.sleep(pause)
+        return self._done(work, step)
+
+    def _done(self, work: Work, step: Step) -> Any:
+        """One step, in a transaction of its own; what it says."""
+        with write(self.session), no_exit():
+            now = self.clock()
+            may_be_idle(self.session, work.terms.timeout)
+            if not runs.is_ours(self.session, _begun(work), now):
+                raise LostRun
+            return work.task.apply(self.session, step, now)
 
     def _execute(self, work: Work) -> None:
         """A task without a plan is one transaction, which ends with its run (X4)."""

@@ -115,8 +115,9 @@ def show(run_id: str, as_json: bool) -> None:
     print_facts(
         (name.replace("_", " "), utc(value) if isinstance(value, datetime) else value)
         for name, value in facts.items()
-        if name not in ("result", "traceback")
+        if name not in ("attempts", "result", "traceback")
     )
+    print_facts((f"ended at {one['end']}", _try_in_words(one)) for one in run.attempts)
     print_facts((f"result: {name}", value) for name, value in (run.result or {}).items())
     if run.traceback:
         click.echo()
@@ -163,6 +164,11 @@ def _run(text: str) -> AutomationRun:
     return run
 
 
+def _try_in_words(one: dict[str, Any]) -> str:
+    """A try after which the run went on: `interrupted`, `failed: no route to host`."""
+    return ": ".join(filter(None, (one["outcome"], one["error"])))
+
+
 def _as_dict(run: AutomationRun) -> dict[str, Any]:
     return {
         "id": run.id,
@@ -174,6 +180,7 @@ def _as_dict(run: AutomationRun) -> dict[str, Any]:
         "status": run.status,
         "reason": run.reason,
         "attempt": run.attempt,
+        "attempts": run.attempts,
         "due_at": run.due_at,
         "not_before": run.not_before,
         "started_at": run.started_at,

@@ -23,7 +23,15 @@ from app.automation.planned import planned
 from app.automation.rehearsal import AHEAD, FARTHEST, can_rehearse, rehearse
 from app.automation.steps import PermanentError
 from app.extensions import db, unit, utcnow
-from app.models import AutomationSchedule, Job, MadeBy, RunStatus, ScheduleState, ScheduleType
+from app.models import (
+    AutomationRun,
+    AutomationSchedule,
+    Job,
+    MadeBy,
+    RunStatus,
+    ScheduleState,
+    ScheduleType,
+)
 from app.ops.exits import NOT_FOUND, REFUSED, UNREACHABLE, Ended, needs_database
 from app.ops.migrating import require_migrated
 from app.ops.terminal import (
@@ -60,6 +68,7 @@ from app.services.schedule_views import as_execution, as_preview, as_schedule
 from config import Settings
 
 MOST_FILE = 5 * 2**20  # bytes of an import
+MOST_OF_AN_ERROR = 100  # characters, in a line of the history
 
 name_argument = click.argument("name", metavar="NAME", type=TEXT)
 reason_option = click.option("--reason", type=TEXT, help="Why; it is seen beside the schedule.")
@@ -313,12 +322,18 @@ def history(name: str, status: str | None, limit: int, as_json: bool) -> None:
                 "test" if run.dry_run else "live",
                 run.attempt,
                 f"{run.duration_ms} ms" if run.duration_ms is not None else "",
-                as_execution(run)["result_summary"],
+                _came_of(run),
             )
             for run in runs
         ],
     )
     note(f"runs shown: {len(runs)}.")
+
+
+def _came_of(run: AutomationRun) -> str:
+    """What it did, and why it did not: the first line of its error."""
+    error = (run.error or "").strip().split("\n")[0][:MOST_OF_AN_ERROR]
+    return ": ".join(filter(None, (str(as_execution(run)["result_summary"]), error)))
 
 
 # --- act -----------------------------------------------------------------------------------------

@@ -30,12 +30,13 @@ from app.models.enrolment_history import EnrolmentHistory
 from app.models.link import LinkToken
 from app.models.person import PersonStatus, Student
 from app.models.practice import Practice
-from app.models.queue import starts_at
+from app.models.queue import standing, starts_at
 from app.models.training import Location, Training, TrainingEvent
 from app.models.user import User, UserSettings
-from app.services import enrolments, history, links, students, waitlist
+from app.services import enrolments, history, links, policies, students, waitlist
 from app.services.actors import LINK, SYSTEM
 from app.services.locks import locked
+from app.services.policies import OverLimit
 from app.services.transitions import known, reread
 from app.services.waitlist import Answer
 
@@ -110,6 +111,7 @@ class Facts(NamedTuple):
     starts_at: datetime | None
     practice_name: str
     timezone: str
+    student_id: int
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ class Seen:
     days: list[Day]
     line: Line
     now: datetime
+    limit: OverLimit | None = None  # what keeps them from joining again
 
     @property
     def seconds_left(self) -> float | None:
@@ -163,7 +166,9 @@ def look(session: Session, token: str, page: str, now: datetime) -> Seen | None:
     line = _line(session, facts)
     state, why = state_of(facts, line, now)
     days = [Day(*row) for row in send(session, _days(), {"training": facts.training_id})]
-    return Seen(facts, state, why, _legal(facts, state, now), days, line, now)
+    acts = _legal(facts, state, now)
+    limit = _limit(session, facts, now) if "re-enable" in acts else None
+    return Seen(facts, state, why, () if limit else acts, days, line, now, limit)
 
 
 def state_of(facts: Facts, line: Line, now: datetime) -> tuple[State, Why | None]:
@@ -234,6 +239,15 @@ def _legal(facts: Facts, state: State, now: datetime) -> tuple[str, ...]:
     return ("re-enable",) if ended and _closed(facts, now) is None else ()
 
 
+def _limit(session: Session, facts: Facts, now: datetime) -> OverLimit | None:
+    """The booking limit they would run into, so that no button promises what it can't (WP2)."""
+    training = session.get_one(Training, facts.training_id)
+    if not (limits := policies.limits_on(session, training)):
+        return None
+    stand, student = standing(session, training, now), facts.student_id
+    return policies.too_many(session, stand, limits, [student]).get(student)
+
+
 @composed
 def _facts() -> Any:
     link, e, t, p = LinkToken, TrainingEnroll, Training, Practice
@@ -261,6 +275,7 @@ def _facts() -> Any:
             starts_at(t.id),
             p.name,
             p.timezone,
+            e.student_id,
         )
         .select_from(link)
         .join(User, User.id == link.user_id)

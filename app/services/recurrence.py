@@ -7,15 +7,18 @@ a schedule are inclusive.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from cronsim import CronSimError
 from flask_babel import gettext as _
 
 from app.models.schedule import ScheduleType
+from app.models.text import named
 from app.services import cron
 from app.services.schedule_config import Rules, Timing, read_keys, read_zone
 from app.services.schedule_errors import InvalidScheduleException
@@ -76,6 +79,16 @@ class Preview:
     notices: tuple[str, ...]
 
 
+@contextmanager
+def _making_sense() -> Iterator[None]:
+    """Of what is stored, whoever stored it."""
+    try:
+        yield
+    except (CronSimError, LookupError, TypeError, ValueError, ArithmeticError) as odd:
+        why = _("what is stored says no time: %(why)s", why=named(odd, 200))
+        raise InvalidScheduleException(f"schedule_config: {why}", {"schedule_config": why}) from odd
+
+
 # --- the next -------------------------------------------------------------------------------------
 
 
@@ -128,6 +141,11 @@ def calculate_next_execution(
 
 def _times(recurrence: Recurrence, after: datetime) -> Iterator[datetime]:
     """The occurrences after an instant, not cut by start and end."""
+    with _making_sense():
+        yield from _read(recurrence, after)
+
+
+def _read(recurrence: Recurrence, after: datetime) -> Iterator[datetime]:
     kind, config = recurrence.type, recurrence.config
     if text := as_cron(kind, config):
         yield from cron.following(text, ZoneInfo(recurrence.zone), after)
@@ -166,10 +184,11 @@ def occurrences_between(
     last = min(last, recurrence.end_at or last)
     if last < first:
         return Past((), 0)
-    if recurrence.type == ScheduleType.INTERVAL:
-        return _of_interval(recurrence, first, last, limit)
-    found = _backwards(recurrence, first, last)
-    return Past(tuple(islice(found, limit)), sum(1 for _older in found))
+    with _making_sense():
+        if recurrence.type == ScheduleType.INTERVAL:
+            return _of_interval(recurrence, first, last, limit)
+        found = _backwards(recurrence, first, last)
+        return Past(tuple(islice(found, limit)), sum(1 for _older in found))
 
 
 def _of_interval(recurrence: Recurrence, first: datetime, last: datetime, limit: int) -> Past:
@@ -199,7 +218,8 @@ def _backwards(recurrence: Recurrence, first: datetime, last: datetime) -> Itera
 
 def explain(recurrence: Recurrence) -> str:
     """`Mondays at 09:00`, in the language in force and the schedule's own zone."""
-    return explained(recurrence.type, recurrence.config, ZoneInfo(recurrence.zone))
+    with _making_sense():
+        return explained(recurrence.type, recurrence.config, ZoneInfo(recurrence.zone))
 
 
 def preview(config: Recurrence, n: int = 5, *, now: datetime) -> Preview:
@@ -212,7 +232,8 @@ def preview(config: Recurrence, n: int = 5, *, now: datetime) -> Preview:
             _("n: from 1 to %(most)s", most=MOST_SHOWN),
             {"n": _("from 1 to %(most)s", most=MOST_SHOWN)},
         )
-    zone = ZoneInfo(config.zone)
+    with _making_sense():
+        zone = ZoneInfo(config.zone)
     times = list(islice(following(config, now), n))
     said: tuple[str, ...] = ()
     if config.type not in (ScheduleType.EVENT, ScheduleType.CHAINED):

@@ -29,12 +29,14 @@ from app.models.automation import AutomationRun, AutomationSchedule, RunStatus
 from app.models.bulk import CHUNK, among, chunks, dialect_of, send
 from app.models.text import said_by, storable, traceback_of
 from app.models.types import new_uuid, new_uuids
+from app.services.occurrence import name_of
 from app.services.transitions import ENDED, QUEUED, RUNNING, count_moved, move_runs
 
 log = logging.getLogger("app.automation.runs")
 
 TIMEOUT = timedelta(hours=1)  # of a run whose schedule and task say nothing
 TOO_LONG = "it took longer than it may"
+TRIES_KEPT = 50  # in the record of a run
 DEATHS = 3  # workers that may die over one run (schedules R5)
 
 
@@ -264,7 +266,9 @@ def _found(session: Session, wanted: Sequence[Wanted]) -> dict[Key, Any]:
             r.occurrence,
             r.status,
             r.attempt,
+            r.attempts,
             r.interruptions,
+            r.started_at,
         ).where(
             r.schedule_id.in_({one.schedule_id for one in wanted}),
             among(r.item, [one.item for one in wanted]),
@@ -278,6 +282,7 @@ def _next_attempt(
     session: Session, row: Any, one: Wanted, now: datetime, worker: str
 ) -> Begun | RunStatus:
     died = row.status is RUNNING
+    tries = {"attempts": _and_one(row.attempts, row.started_at, now, "interrupted")} if died else {}
     moved = move_runs(
         session,
         [row.id],
@@ -291,9 +296,26 @@ def _next_attempt(
         deadline_at=now + (one.timeout or TIMEOUT),
         not_before=None,
         worker=worker,
+        **tries,
     )
     # None moved: someone was faster, theirs goes on.
     return Begun(row.id, row.execution_id, moved[row.id], now) if moved else RUNNING
+
+
+def _and_one(
+    tries: Sequence[dict[str, Any]],
+    start: datetime | None,
+    end: datetime,
+    outcome: str,
+    error: str | None = None,
+) -> list[dict[str, Any]]:
+    """The tries before this one, and this one: it ended, and the run did not (schedules D3)."""
+    one = {"start": start and name_of(start), "end": name_of(end), "outcome": outcome}
+    return [*tries, one | {"error": error}][-TRIES_KEPT:]
+
+
+def _tries(session: Session, run: Begun) -> list[dict[str, Any]]:
+    return session.scalar(sa.select(AutomationRun.attempts).where(AutomationRun.id == run.id)) or []
 
 
 def _give_up(session: Session, row: Any, now: datetime) -> Dead | RunStatus:
@@ -462,7 +484,9 @@ def try_again(
     }
     ours: dict[str, Any] = {"where": OUR_ATTEMPT, "given": {"our_attempt": run.attempt}}
     if at is not None:
-        return bool(move_runs(session, [run.id], RUNNING, QUEUED, not_before=at, **ours, **said))
+        tries = _and_one(_tries(session, run), run.started_at, now, "failed", said["error"])
+        more: dict[str, Any] = {"not_before": at, "attempts": tries}
+        return bool(move_runs(session, [run.id], RUNNING, QUEUED, **more, **ours, **said))
     took = milliseconds(now - run.started_at)
     return bool(
         move_runs(
@@ -649,6 +673,7 @@ def wait_again(session: Session, run: Begun, now: datetime) -> None:
         where=OUR_ATTEMPT,
         given={"our_attempt": run.attempt},
         attempt=run.attempt - 1,
+        attempts=_and_one(_tries(session, run), run.started_at, now, "stopped"),
         not_before=now,
         worker=None,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 from app.models.automation import AutomationRun, AutomationSchedule
 from app.services import aaa, recurrence, recurring
 from app.services.recurring import WITHOUT_TIME
+from app.services.schedule_errors import InvalidScheduleException
 from app.services.schedule_reading import Who, get_schedule
 
 CLOSE = timedelta(minutes=10)
@@ -92,8 +94,14 @@ def _close(
 
 
 def _coming(session: Session, schedule: AutomationSchedule, now: datetime) -> list[datetime]:
-    times = recurrence.following(recurring.recurrence_of(session, schedule), now)
-    return list(takewhile(lambda at: at <= now + AHEAD, islice(times, MOST_TIMES)))
+    times = islice(_next(session, schedule, now), MOST_TIMES)
+    return list(takewhile(lambda at: at <= now + AHEAD, times))
+
+
+def _next(session: Session, schedule: AutomationSchedule, now: datetime) -> Iterator[datetime]:
+    """Its times; one that was written past the forms and has none is in nobody's way."""
+    with suppress(InvalidScheduleException):
+        yield from recurrence.following(recurring.recurrence_of(session, schedule), now)
 
 
 def _meet(mine: Sequence[datetime], theirs: Sequence[datetime]) -> bool:
@@ -131,8 +139,7 @@ def _slow(session: Session, schedule: AutomationSchedule, now: datetime) -> Conf
     )
     newest = last.order_by(r.id.desc()).limit(LOOKED_BACK)
     took = [ms for ms in session.scalars(newest) if ms is not None] if schedule.id else []
-    its = recurring.recurrence_of(session, schedule)
-    times = list(islice(recurrence.following(its, now), 2))
+    times = list(islice(_next(session, schedule, now), 2))
     if not took or len(times) < 2:
         return None
     mean, period = sum(took) / len(took) / 1000, (times[1] - times[0]).total_seconds()

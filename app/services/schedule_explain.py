@@ -66,7 +66,7 @@ def explain(
         _all_paused(session, called),
         _registered(schedule, face),
         _enabled(schedule, face),
-        _config(schedule, face),
+        _config(session, schedule, face, now),
         _next(schedule, now),
         _job(session, schedule),
         _span(schedule, now),
@@ -180,11 +180,13 @@ def _enabled(schedule: AutomationSchedule, face: TaskFace | None) -> Finding:
     return _said("enabled", _("Its task class is disabled: enable it.") if off else None)
 
 
-def _config(schedule: AutomationSchedule, face: TaskFace | None) -> Finding:
-    if face is None:
-        return _said("config", None)
+def _config(
+    session: Session, schedule: AutomationSchedule, face: TaskFace | None, now: datetime
+) -> Finding:
     try:
-        face.config(schedule.task_config or {})
+        recurring.next_of(session, schedule, now)
+        if face is not None:
+            face.config(schedule.task_config or {})
     except InvalidScheduleException as bad:
         return _said("config", _("Its configuration is refused: %(why)s", why=bad.detail))
     return _said("config", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -628,6 +629,70 @@ def test_a_run_cancelled_meanwhile_does_nothing_more(engine: Engine) -> None:
     engine.tick(NOON)
     assert (told(engine), engine.effects()) == ([("cancelled", 0)], {})
     assert alarm in engine.jobs()  # of what comes next
+
+
+# --- a database that is away for a moment ---------------------------------------------------------
+
+
+def _hang_up(task: Any) -> None:
+    task.session.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+def _busy(_task: Any) -> None:
+    raise sa.exc.OperationalError("", {}, sqlite3.OperationalError("database is locked"))
+
+
+def _once(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    left = [act]
+    return lambda task: left.pop()(task) if left else None
+
+
+@pytest.mark.parametrize(
+    ("kind", "trouble"),
+    [("sqlite", _busy), ("postgresql", _busy), ("postgresql", _hang_up)],
+)
+def test_a_step_that_met_no_database_comes_again(
+    engine: Engine, trouble: Callable[[Any], Any]
+) -> None:
+    Stepping.acts = {"b": _once(trouble)}
+    every(engine, 3600, Stepping, retry_max=0)
+    go(engine, NOON)
+    (run,) = ledger(engine)
+    assert (str(run.status), run.items_done, run.items_failed) == ("success", 3, 0)
+    assert engine.effects() == {"a": 1, "b": 1, "c": 1}
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+def test_while_the_database_stays_away_no_step_is_passed_over(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurring_runs, "PAUSES", (0, 0))
+    Stepping.acts = {"b": _hang_up}
+    every(engine, 3600, Stepping, retry_max=1)
+    go(engine, NOON)
+    (run,) = ledger(engine)
+    assert (str(run.status), engine.effects()) == ("queued", {"a": 1})
+    Stepping.acts = {}
+    engine.tick(NOON + 2 * MINUTE)
+    assert (told(engine), engine.effects()) == ([("success", 0)], {"a": 1, "b": 1, "c": 1})
+
+
+def test_a_step_that_is_always_busy_stops_no_other(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurring_runs, "PAUSES", (0,) * 5)
+    tries = []
+
+    def busy(task: Any) -> None:
+        tries.append(task)
+        _busy(task)
+
+    Stepping.acts = {"b": busy}
+    every(engine, 3600, Stepping)
+    go(engine, NOON)
+    (run,) = ledger(engine)
+    assert (str(run.status), run.items_done, run.items_failed) == ("success", 2, 1)
+    assert len(tries) == recurring_runs.BUSY
 
 
 # --- how runs end (R1, R2, X5) -------------------------------------------------------------------

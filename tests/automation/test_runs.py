@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.models import AutomationRun, AutomationSchedule, Job
 from app.models.rules import rules_of
 from app.services import plan, runs, runs_by_hand
+from app.services.occurrence import name_of
 from app.services.runs import Begun, Dead, LostRun, Wanted
 from app.services.transitions import IllegalMove, move_runs
 from tests.cast import HOUR, MINUTE, NOON, SECOND, Cast
@@ -64,6 +66,7 @@ def test_who_begins_after_a_death_goes_on_with_the_next_attempt(cast: Cast) -> N
     row = rows(cast.session)["a"]
     assert (row.interruptions, row.started_at) == (1, NOON + MINUTE)
     assert row.deadline_at == NOON + MINUTE + HOUR
+    assert row.attempts == [a_try(NOON, NOON + MINUTE, "interrupted")]
 
 
 def test_over_whom_two_died_is_begun_alone(cast: Cast) -> None:
@@ -85,6 +88,27 @@ def test_a_try_that_waited_is_no_death(cast: Cast) -> None:
     assert again.attempt == 2
     row = rows(cast.session)["a"]
     assert (row.interruptions, row.not_before, row.error) == (0, None, "x")
+
+
+def test_each_try_after_which_a_run_went_on_stays_on_record(cast: Cast) -> None:  # D3, R5
+    [one] = begin(cast, "a")
+    runs.try_again(cast.session, one, ValueError("no road"), NOON + SECOND, NOON + MINUTE)
+    begin(cast, "a", now=NOON + MINUTE)
+    [third] = begin(cast, "a", now=NOON + 2 * MINUTE)
+    runs.wait_again(cast.session, third, NOON + 3 * MINUTE)
+    [last] = begin(cast, "a", now=NOON + 4 * MINUTE)
+    runs.succeed(cast.session, [last], NOON + 5 * MINUTE, [None])
+    row = rows(cast.session)["a"]
+    assert (row.status, row.error) == ("success", None)
+    assert row.attempts == [
+        a_try(NOON, NOON + SECOND, "failed", "no road"),
+        a_try(NOON + MINUTE, NOON + 2 * MINUTE, "interrupted"),
+        a_try(NOON + 2 * MINUTE, NOON + 3 * MINUTE, "stopped"),
+    ]
+
+
+def a_try(start: datetime, end: datetime, outcome: str, error: str | None = None) -> dict[str, Any]:
+    return {"start": name_of(start), "end": name_of(end), "outcome": outcome, "error": error}
 
 
 @pytest.mark.parametrize("status", ["success", "failed", "skipped", "missed", "timeout", "queued"])

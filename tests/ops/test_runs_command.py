@@ -99,6 +99,20 @@ def test_show_has_all_that_is_known(shell: Shell) -> None:
     assert shell("runs", "show", shown["execution_id"]).stdout == done.stdout
 
 
+def test_show_tells_each_try_after_which_the_run_went_on(shell: Shell) -> None:
+    tries = [
+        {"start": "2026-03-02T11:00:00Z", "end": "2026-03-02T11:01:00Z", "outcome": "interrupted",
+         "error": None},
+        {"start": "2026-03-02T11:02:00Z", "end": "2026-03-02T11:03:00Z", "outcome": "failed",
+         "error": "no road"},
+    ]  # fmt: skip
+    id_ = str(a_run(shell, RunStatus.SUCCESS, attempts=tries))
+    told = shell("runs", "show", id_).stdout
+    assert "ended at 2026-03-02T11:01:00Z  interrupted\n" in told
+    assert "ended at 2026-03-02T11:03:00Z  failed: no road\n" in told
+    assert json.loads(shell("runs", "show", id_, "--json").stdout)["attempts"] == tries
+
+
 def test_a_run_that_is_not_there_ends_with_3(shell: Shell) -> None:
     a_run(shell, RunStatus.FAILED)
     before = shell.everything()

@@ -77,6 +77,19 @@ def test_the_list_says_in_words_when_each_runs_and_what_came_of_it(
     assert shell("schedules", "list", "--state", "lost").exit_code == 2
 
 
+def test_one_whose_times_make_no_sense_hides_no_other_and_says_so(shell: Shell, daily: str) -> None:
+    change(shell, AutomationSchedule, schedule_type="cron",
+           schedule_config={"cron_expression": "0 9 31 2 *"})  # fmt: skip
+    a_schedule(shell, "Good one")
+    done = shell("schedules", "list")
+    assert done.exit_code == 0
+    assert "what is stored says no time" in done.stdout
+    assert "Good one" in done.stdout
+    assert shell("schedules", "show", NAME).exit_code == 0
+    told = shell("schedules", "preview", NAME)
+    assert (told.exit_code, "what is stored says no time" in told.stderr) == (2, True)
+
+
 def test_a_schedule_goes_by_name_id_and_uuid(shell: Shell, daily: str) -> None:
     by_name = shown(shell, "show", NAME)
     assert by_name["schedule_id"] == daily
@@ -185,6 +198,13 @@ def test_a_run_by_hand_is_queued_once_as_many_as_may(shell: Shell, daily: str) -
 
 
 # --- resting and going on ------------------------------------------------------------------------
+
+
+def test_the_history_tells_why_a_run_failed(shell: Shell, daily: str) -> None:
+    assert shell("schedules", "run", NAME).exit_code == 0
+    change(shell, AutomationRun, status=RunStatus.FAILED, error="no road\nat all")
+    _header, line = shell("schedules", "history", NAME).stdout.splitlines()
+    assert line.endswith("failed: no road")
 
 
 def test_paused_it_plans_nothing_resumed_it_goes_on(shell: Shell, daily: str) -> None:

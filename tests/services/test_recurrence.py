@@ -578,3 +578,32 @@ def test_a_task_may_ask_for_some_time_between_its_runs() -> None:
     for too_often in (of_cron("0,10 9 * * *"), every(899, anchor_at=NOON)):
         with pytest.raises(InvalidScheduleException, match="15 minutes"):
             require_period(too_often, quarter, NOON)
+
+
+# --- what was written past the forms -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("type_", "config", "zone"),
+    [
+        ("cron", {"cron_expression": "0 9 31 2 *"}, "UTC"),
+        ("cron", {}, "UTC"),
+        ("daily", {"hour": "x", "minute": 0}, "UTC"),
+        ("daily", {"hour": 8, "minute": 0}, "Mars/Base"),
+        ("daily", {"hour": 8, "minute": 0}, "../x"),
+        ("interval", {"interval_seconds": 0}, "UTC"),
+        ("interval", {"interval_seconds": "often"}, "UTC"),
+        ("one_time", {"scheduled_time": "soon"}, "UTC"),
+    ],
+)
+def test_what_says_no_time_is_refused_by_one_name(
+    type_: str, config: dict[str, Any], zone: str
+) -> None:
+    odd = Recurrence(type_, config, zone, anchor_at=NOON)
+    for ask in (
+        lambda: next_after(odd, NOON),
+        lambda: occurrences_between(odd, NOON, NOON + DAY, 5),
+        lambda: preview(odd, now=NOON),
+    ):
+        with pytest.raises(InvalidScheduleException):
+            ask()

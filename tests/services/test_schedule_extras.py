@@ -73,6 +73,24 @@ def test_eleven_in_one_minute_are_told(desk: Desk) -> None:
     assert kinds(desk, desk.add(task="Deed")) == ["crowd"]
 
 
+@pytest.mark.parametrize(
+    ("type_", "config"),
+    [
+        ("cron", {"cron_expression": "0 9 31 2 *"}),
+        ("daily", {}),
+        ("interval", {"interval_seconds": 0}),
+    ],
+)
+def test_one_that_says_no_time_spoils_no_others_answer(
+    desk: Desk, type_: str, config: dict[str, Any]
+) -> None:
+    odd, good = desk.add(name="odd"), desk.add(DAILY | {"minute": 50})
+    odd.schedule_type, odd.schedule_config = type_, config
+    desk.session.flush()
+    assert kinds(desk, good) == []
+    assert kinds(desk, odd) == []
+
+
 def test_conflicts_block_nothing_and_are_logged(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -291,6 +309,7 @@ def _fill_up(desk: Desk, row: AutomationSchedule) -> None:
         (_lose_its_class, "class", "Gone"),
         (_disable, "enabled", "enable it"),
         (_misconfigure, "config", "limt"),
+        (_set(schedule_config={}), "config", "KeyError"),
         (_set(next_execution_at=None), "next", "renew"),
         (_set(next_execution_at=NOON - HOUR), "next", "2026-03-02T11:00:00Z"),
         (_lose_its_job, "job", "renew"),

@@ -115,13 +115,39 @@ def test_the_link_of_a_letter_leads_no_further(
     ben = cast.enrol("Ben", NOW, glazing)
     enrolments.deroll(cast.session, cast.row("Dora", glazing), LINK, NOW)
     waitlist.decline(cast.session, ben, LINK, NOW)
-    cast.enrol("Ben", NOW, of_type(cast, cast.training("Raku", 1, SOON), crafts))
     monkeypatch.setattr(invitations, "utcnow", lambda: NOW)
     token = token_for(cast, cast.row("Ben", glazing), "re-enable", NOW)
-    answer = press(client, client.get(path_of(token, "re-enable")), "re-enable")
+    before = client.get(path_of(token, "re-enable"))
+    cast.enrol("Ben", NOW, of_type(cast, cast.training("Raku", 1, SOON), crafts))
+    answer = press(client, before, "re-enable")
     assert answer.status_code == 409
     assert f"You can have {LIMIT}." in answer.text
     assert cast.statuses(ben) == ["waitlist-declined"]
+
+
+@pytest.mark.parametrize("purpose", ["answer", "re-enable"])
+def test_the_link_of_a_letter_says_so_before_the_click(
+    client: Client,
+    cast: Cast,
+    crafts: TrainingType,
+    glazing: Training,
+    monkeypatch: pytest.MonkeyPatch,
+    purpose: str,
+) -> None:
+    glazing.max_participants = 1
+    cast.enrol("Dora", NOW, glazing)
+    ben = cast.enrol("Ben", NOW, glazing)
+    enrolments.deroll(cast.session, cast.row("Dora", glazing), LINK, NOW)
+    waitlist.decline(cast.session, ben, LINK, NOW)
+    monkeypatch.setattr(invitations, "utcnow", lambda: NOW)
+    here = path_of(token_for(cast, cast.row("Ben", glazing), purpose, NOW), purpose)
+    assert "Join again at the end" in client.get(here).text
+    raku = cast.enrol("Ben", NOW, of_type(cast, cast.training("Raku", 1, SOON), crafts))
+    page = words(client.get(here))
+    assert f"You cannot join again now. You can have {LIMIT}." in page
+    assert "Join again at the end" not in page
+    enrolments.deroll(cast.session, raku, LINK, NOW)
+    assert "Join again at the end" in client.get(here).text
 
 
 def test_an_announced_place_is_open_and_the_trainer_takes_that_back(
