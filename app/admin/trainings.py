@@ -377,7 +377,8 @@ class TrainingView(SecureView):
         for trainer in wanted:
             if trainer not in there:
                 rank += 1
-                row.trainers.append(TrainingTrainer(trainer=trainer, rank=rank))
+                told = row.history_seq or 0  # what happened before is no news to who begins
+                row.trainers.append(TrainingTrainer(trainer=trainer, rank=rank, told_seq=told))
         db.session.flush()  # letters name its trainers
 
     def delete(self, row: Training, now: datetime) -> None:

@@ -238,7 +238,8 @@ class _Putting:
         there = {t.trainer_id: t for t in training.trainers}
         for rank, id_ in enumerate(ids, start=1):
             if id_ not in there:
-                there[id_] = TrainingTrainer(trainer_id=id_)
+                told = training.history_seq or 0  # no news to who begins
+                there[id_] = TrainingTrainer(trainer_id=id_, told_seq=told)
             there[id_].rank = rank
         training.trainers = [there[id_] for id_ in ids]
 
