@@ -131,6 +131,17 @@ def begin(session: Session, user_id: int) -> None:
     )
 
 
+def so_far(training: Training) -> Any:
+    """What the row of somebody who begins to teach holds: all that happened so far is old news.
+
+    Asked when the row is written: what was loaded of the training may be older than its history.
+    """
+    if training.id is None:
+        return 0
+    last = sa.select(Training.history_seq).where(Training.id == training.id)
+    return last.scalar_subquery()
+
+
 def end(session: Session, user_id: int, now: datetime) -> None:
     """Somebody wants a letter for each thing from now on: here is what no digest told yet."""
     mine = sa.select(Trainer.id).where(Trainer.user_id == user_id).order_by(Trainer.id)
