@@ -39,6 +39,7 @@ HOW = {
     "expired": "ended",
     "deinvited": "ended",
 }
+UNREACHED = "undelivered"  # no change of place: it stands beside what became of them
 
 
 def read(session: Session, rows: Sequence[Outbox]) -> dict[int, tuple[News, ...]]:
@@ -105,11 +106,13 @@ class _About:
 
 
 def _changes(happened: Sequence[Any]) -> tuple[Change, ...]:
-    """What became of each student in the end: nobody is told of twice."""
-    last = {row.enrolment_id: row for row in happened if row.enrolment_id is not None}
-    return tuple(
-        Change(HOW[row.event], Person(*row[4:])) for row in last.values() if row.event in HOW
-    )
+    """What became of each student in the end, and whom letters did not reach."""
+    of_students = [row for row in happened if row.enrolment_id is not None]
+    unreached = {row.enrolment_id: row for row in of_students if row.event == UNREACHED}
+    last = {row.enrolment_id: row for row in of_students if row.event != UNREACHED}
+    changes = [(HOW[row.event], row) for row in last.values() if row.event in HOW]
+    changes += [("unreached", row) for row in unreached.values()]
+    return tuple(Change(how, Person(*row[4:])) for how, row in changes)
 
 
 @cache

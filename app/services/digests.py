@@ -54,10 +54,12 @@ LETTERS = {
     "derolled": "derolled_trainer",
     "left": "left_waitlist_trainer",
     "removed": "left_waitlist_trainer",
+    "undelivered": "undelivered_trainer",
     "rescheduled": "training_rescheduled_trainer",
     "training-cancelled": "training_cancelled_trainer",
 }
-BY_INVITATION = ("invited", "accepted", "declined", "expired", "deinvited")  # their occasion (WM6)
+# Whose occasion is the invitation (WM6).
+BY_INVITATION = ("invited", "accepted", "declined", "expired", "deinvited", "undelivered")
 
 
 @dataclass(frozen=True)

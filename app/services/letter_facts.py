@@ -98,7 +98,7 @@ class Course(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What became of a student: `enrolled`, `queued`, `left`, or `ended`, an invitation."""
+    """What became of a student, in a word of `letter_words.CHANGES`."""
 
     how: str
     student: Person

@@ -36,6 +36,7 @@ REMINDERS = (
     ATTENDEE_LIST,
     MINIMUM_ALERT,
 )
+CHANGES = ("enrolled", "queued", "left", "ended", "unreached")  # what a digest tells of students
 MOST_NAMED = 20  # people in one line of a digest
 MOST_SIGNS = 20_000  # of all that a digest tells; a letter has an end (SE11)
 DATE, TIME = "EEE d MMMM y", "HH:mm"
@@ -144,7 +145,7 @@ def _training(one: News, zone: ZoneInfo) -> dict[str, Any]:
         "waiting": one.waiting,
         "cancelled": one.cancelled,
         "rescheduled": one.rescheduled,
-        **{how: _listed(by_how.get(how, [])) for how in ("enrolled", "queued", "left", "ended")},
+        **{how: _listed(by_how.get(how, [])) for how in CHANGES},
         "invited": _listed([_offered(offer, zone) for offer in one.offers]),
     }
 

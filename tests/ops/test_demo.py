@@ -29,6 +29,7 @@ from app.models import (
     Training,
     TrainingEnroll,
     TrainingEvent,
+    TrainingTrainer,
     TrainingType,
     User,
 )
@@ -37,6 +38,7 @@ from app.models.outbox import OutboxState
 from app.ops import demo
 from app.ops.demo_data import COURSES, Story, people
 from app.ops.invariants import check
+from app.services import digests
 from tests import databases
 from tests.web.browsing import csrf_token
 
@@ -155,6 +157,12 @@ def test_every_task_is_scheduled(loaded: Flask) -> None:
     assert set(db.session.scalars(of)) == {
         record.name for task in TASKS if (record := registration_of(task))
     }
+
+
+def test_the_first_digest_of_the_demo_tells_of_what_happens_in_it(loaded: Flask) -> None:
+    assert digests.plan(db.session(), None, NOW) == []
+    told = sa.select(sa.func.max(TrainingTrainer.told_seq))
+    assert (db.session.scalar(told) or 0) > 0
 
 
 def test_three_quick_invitations_run_out_after_60_90_and_120_seconds(loaded: Flask) -> None:

@@ -22,7 +22,16 @@ from app.models import (
     UserSettings,
 )
 from app.models.rules import Rules
-from app.services import accounts, digests, enrolments, overrides, students, trainings, waitlist
+from app.services import (
+    accounts,
+    digests,
+    enrolments,
+    overrides,
+    post,
+    students,
+    trainings,
+    waitlist,
+)
 from app.services.actors import CONSOLE
 from app.services.letter_facts import News, Untrue, is_for_trainers
 from app.services.letter_reading import gather
@@ -96,6 +105,15 @@ def test_it_says_who_came_who_went_who_is_asked_and_how_full_it_is(cast: Cast) -
     assert (offer.student.first_name, offer.deadline) == ("Emil", NOON + 48 * HOUR)
 
 
+def bounce(cast: Cast, enrolment: TrainingEnroll) -> None:
+    """The invitation comes back."""
+    mine = sa.select(Outbox).where(Outbox.kind == "invited", Outbox.enrolment_id == enrolment.id)
+    row = cast.session.scalars(mine).one()
+    row.state, row.ended_at = "sent", NOON
+    cast.session.flush()
+    post.bounced(cast.session, row.id, "no such box", CONSOLE, NOON)
+
+
 ACTS: dict[str, tuple[str, Callable[[Cast, TrainingEnroll], Any], str | None]] = {
     "accepted": ("waitlist-invited", lambda cast, ben: cast.accept(ben), "enrolled"),
     "declined": ("waitlist-invited", lambda cast, ben: cast.decline(ben), "ended"),
@@ -120,6 +138,7 @@ ACTS: dict[str, tuple[str, Callable[[Cast, TrainingEnroll], Any], str | None]] =
         ),
         "enrolled",
     ),
+    "undelivered": ("waitlist-invited", lambda cast, ben: bounce(cast, ben), "unreached"),
     "queued": ("derolled", lambda cast, ben: cast.enrol("Ben"), "queued"),
     "re-enabled": ("waitlist-declined", lambda cast, ben: cast.enrol("Ben"), "queued"),
     "invited": ("waitlist", lambda cast, ben: cast.leave(cast.row("Ada")), None),

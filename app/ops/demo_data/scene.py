@@ -189,6 +189,7 @@ def _trainings(
             name=course.name,
             description=courses.TYPES[course.type],
             max_participants=course.places,
+            min_participants=course.places // 3,
             events=[
                 TrainingEvent(start_time=start, end_time=end, location=rooms[course.location])
                 for start, end in course.meetings(now)
