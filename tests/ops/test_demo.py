@@ -22,6 +22,7 @@ from app.extensions import db, write
 from app.models import (
     AutomationClasses,
     AutomationSchedule,
+    EnrolmentHistory,
     Outbox,
     Practice,
     Student,
@@ -160,9 +161,16 @@ def test_every_task_is_scheduled(loaded: Flask) -> None:
 
 
 def test_the_first_digest_of_the_demo_tells_of_what_happens_in_it(loaded: Flask) -> None:
-    assert digests.plan(db.session(), None, NOW) == []
-    told = sa.select(sa.func.max(TrainingTrainer.told_seq))
-    assert (db.session.scalar(told) or 0) > 0
+    known = {t.training_id: t.told_seq for t in db.session.scalars(sa.select(TrainingTrainer))}
+    assert sum(known.values()) > 100
+    waits = [one for digest in digests.plan(db.session(), None, NOW) for one in digest.news.items()]
+    h = EnrolmentHistory
+    events = [
+        db.session.scalars(sa.select(h.event).where(h.training_id == id_, h.seq.in_(numbers))).all()
+        for id_, numbers in waits
+    ]
+    assert events == [["derolled", "invited"]] * len(waits)  # the last invitations of the demo
+    assert waits != []
 
 
 def test_three_quick_invitations_run_out_after_60_90_and_120_seconds(loaded: Flask) -> None:
