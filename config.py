@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     waitlist_invite_limit: int = Field(default=3, ge=1)
     waitlist_invite_window_hours: float = Field(default=24, gt=0, le=8784)  # 366 days
     waitlist_stagger_seconds: float = Field(default=0, ge=0, le=86400)
+    trainer_alert_hours: float = Field(default=48, ge=0, le=8784)
 
     scheduler_lock_host: str = "127.0.0.1"
     scheduler_lock_port: int = Field(default=53462, ge=1, le=65535)

@@ -87,6 +87,7 @@ def rules_from(settings: Settings) -> Rules:
         invite_limit=settings.waitlist_invite_limit,
         invite_window=timedelta(hours=settings.waitlist_invite_window_hours),
         stagger=timedelta(seconds=settings.waitlist_stagger_seconds),
+        trainer_alert=timedelta(hours=settings.trainer_alert_hours),
         schedule_max_catchup=settings.schedule_max_catchup,
         schedule_min_interval=timedelta(seconds=settings.schedule_min_interval_seconds),
         schedule_max_per_practice=settings.schedule_max_per_practice,

@@ -13,6 +13,7 @@ import pytest
 from dotenv import dotenv_values
 
 import config
+from app import rules_from
 from config import BadSettings, Settings, mistakes_for_serving
 from tests import forks
 
@@ -134,6 +135,10 @@ def test_the_environment_wins_over_the_file(
         ("WAITLIST_INVITE_WINDOW_HOURS", "inf"),
         ("WAITLIST_INVITE_WINDOW_HOURS", "nan"),
         ("WAITLIST_INVITE_WINDOW_HOURS", "8785"),
+        ("TRAINER_ALERT_HOURS", "-1"),
+        ("TRAINER_ALERT_HOURS", "inf"),
+        ("TRAINER_ALERT_HOURS", "nan"),
+        ("TRAINER_ALERT_HOURS", "8785"),
         ("SCHEDULER_SHUTDOWN_GRACE_SECONDS", "inf"),
         ("SCHEDULER_SHUTDOWN_GRACE_SECONDS", "1e12"),
         ("SCHEDULER_SHUTDOWN_GRACE_SECONDS", "nan"),
@@ -436,3 +441,9 @@ def test_production_keeps_no_secret_and_a_set_one_wins(
     assert first.secret_key.get_secret_value() == "s" * 40
     assert first.security_password_salt != next_start.security_password_salt
     assert not (tmp_path / "instance").exists()
+
+
+def test_how_near_a_start_trainers_hear_at_once_reaches_the_services() -> None:
+    for hours in (0, 1.5, 48):
+        settings = Settings(_env_file=None, trainer_alert_hours=hours)
+        assert rules_from(settings).trainer_alert == timedelta(hours=hours)

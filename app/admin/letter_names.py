@@ -43,6 +43,8 @@ TO_TRAINERS = {
     "training_cancelled_trainer": _l("Training cancelled, to trainers"),
     "reminder_trainer": _l("Training is near, to trainers"),
     "attendee_list": _l("Attendee list, to trainers"),
+    "minimum_alert": _l("Too few are enrolled, to trainers"),
+    "trainer_digest": _l("What happened today, to trainers"),
     "undelivered_trainer": _l("Student could not be told"),
 }
 ABOUT_ACCOUNTS = {

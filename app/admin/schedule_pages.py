@@ -231,13 +231,15 @@ class SchedulePages:
 def _subjects(trial: Trial) -> dict[tuple[str, Any], str]:
     """What steps are about, by name: a plan holds ids alone (P1)."""
     steps = trial.plan.steps[:MOST_STEPS] if trial.plan else ()
-    people = {step.subject_id for step in steps if step.kind.startswith("birthday")}
+    of_people = ("birthday", "trainer")
+    people = {step.subject_id for step in steps if step.kind.partition("_")[0] in of_people}
     students = {step.subject_id for step in steps if step.kind == "profile_review"}
     session, u = db.session(), User
     found: dict[tuple[str, Any], str] = {}
     if people:
         for user in session.scalars(sa.select(u).where(among(u.id, sorted(people)))):
-            found["birthday", user.id] = user.fullname or user.email
+            for kind in of_people:
+                found[kind, user.id] = user.fullname or user.email
     if students:
         asked = sa.select(Student.id, u).join(u, u.id == Student.user_id)
         for id_, user in session.execute(asked.where(among(Student.id, sorted(students)))):

@@ -24,7 +24,7 @@ from app.extensions import db, utcnow
 from app.models import Trainer, Training, TrainingEvent, TrainingTrainer
 from app.models.queue import standing
 from app.models.training import MOST_PARTICIPANTS
-from app.services import overrides, plan, trainings, waitlist, why
+from app.services import digests, overrides, plan, trainings, waitlist, why
 from app.services.trainings import BelowTakenChoice
 
 LATEST = 40  # decisions on the details page
@@ -377,7 +377,8 @@ class TrainingView(SecureView):
         for trainer in wanted:
             if trainer not in there:
                 rank += 1
-                row.trainers.append(TrainingTrainer(trainer=trainer, rank=rank))
+                known = digests.so_far(row)
+                row.trainers.append(TrainingTrainer(trainer=trainer, rank=rank, told_seq=known))
         db.session.flush()  # letters name its trainers
 
     def delete(self, row: Training, now: datetime) -> None:

@@ -38,14 +38,19 @@ from app.services import (
     letter_words,
     people_letters,
     schedule_letters,
+    tickets,
 )
 from app.services.letter_facts import (
     ATTENDEE_LIST,
+    MINIMUM_ALERT,
     OPEN_SPOT,
+    Change,
     Course,
     Day,
     Facts,
     Happened,
+    News,
+    Offer,
     Person,
     Seat,
     is_for_trainers,
@@ -74,6 +79,7 @@ WHOLE = (
     "training_cancelled_trainer",
     "reminder_trainer",
     ATTENDEE_LIST,
+    MINIMUM_ALERT,
     OPEN_SPOT,
 )
 OFFERS = ("invited", "invite_reminder")  # useless without deadline and link (people PA9)
@@ -86,12 +92,16 @@ def names_of(kind: str) -> frozenset[str]:
     if kind in schedule_letters.KINDS:
         own_name = {schedule_letters.REPORT: {"outcome"}, schedule_letters.STOPPED: {"failures"}}
         return ALWAYS | {"about"} | own_name.get(kind, set())
+    if kind == people_letters.TRAINER_DIGEST:
+        return ALWAYS | {"trainings", "further"}
     if kind in people_letters.KINDS:
         own = {people_letters.BIRTHDAY_LATE: "days_late", people_letters.PROFILE_CHECK: "missing"}
         return OF_PEOPLE | ({own[kind]} if kind in own else frozenset())
     names = OF_TRAININGS if kind in WHOLE else OF_TRAININGS | OF_SEATS
     if kind in letter_reading.NAMES_ATTENDEES:
         names |= {"attendees"}
+    if kind == MINIMUM_ALERT:
+        names |= {"minimum"}
     if kind in letter_reading.TELLS_HOW:
         names |= {"ended_by", "next_invited"}
     return names | ({"actor_name"} if kind in letter_reading.TELLS_WHO else frozenset())
@@ -117,7 +127,8 @@ def sample(practice: Practice, kind: str, settings: Settings, now: datetime) -> 
     """Ada, who is invited to a course of two days; Tess, who teaches it."""
     account = kind in letter_reading.ABOUT_NO_TRAINING
     ada = _person(1, "Ada", "Example")
-    reader = _person(2, "Tess", "Example") if is_for_trainers(kind) else ada
+    of_trainer = is_for_trainers(kind) or kind == people_letters.TRAINER_DIGEST
+    reader = _person(2, "Tess", "Example") if of_trainer else ada
     start = (now + timedelta(days=21)).replace(minute=0, second=0, microsecond=0)
     days = tuple(
         Day(1, n, start + timedelta(days=7 * n), start + timedelta(days=7 * n, hours=3), *WHERE)
@@ -141,6 +152,7 @@ def sample(practice: Practice, kind: str, settings: Settings, now: datetime) -> 
             practice.timezone,
             practice.language,
             None,
+            5,
         ),
         days=() if account else days,
         seat=None if whole else seat,
@@ -151,8 +163,18 @@ def sample(practice: Practice, kind: str, settings: Settings, now: datetime) -> 
         actor_name="Max Example",
         note="",
         attendees=(ada, _person(3, "Ben", "Example")),
+        news=_news(start, now) if kind == people_letters.TRAINER_DIGEST else (),
     )
     return Sample(facts, _links(facts, AddressBook(rendering.base_url(settings))), now)
+
+
+def _news(start: datetime, now: datetime) -> tuple[News, ...]:
+    """Ada has a place, Ben was invited, and of a course that was cancelled."""
+    ada, ben, cleo = (_person(n, name, "Example") for n, name in enumerate(("Ada", "Ben", "Cleo")))
+    came = (Change("enrolled", ada), Change("queued", cleo), Change("left", _person(4, "Dora", "")))
+    offers = (Offer(ben, now + timedelta(hours=48)),)
+    first = News(1, "Pottery for beginners", start, 12, 9, 2, False, False, came, offers)
+    return (first, News(2, "Weaving", None, 8, 0, 0, True, False, (), ()))
 
 
 WHERE = ("The Mill", "Mill Lane 3, Utrecht")
@@ -191,7 +213,7 @@ def _links(facts: Facts, to: AddressBook) -> dict[str, str]:
     if kind in account_letters.KINDS | schedule_letters.KINDS:
         return {"page": to.page("/…")}
     if kind in people_letters.KINDS:
-        return rendering.people_links(kind, to) | {"unsubscribe": to.page("/no-greetings/…")}
+        return rendering.people_links(kind, to) | {"unsubscribe": to.page(_stopping(kind))}
     if facts.to_trainer or facts.seat is None:
         about = rendering.about_training(to, 1, to_trainer=facts.to_trainer)
         no_more = {"unsubscribe": to.page("/no-free-places/…")} if kind == OPEN_SPOT else {}
@@ -199,6 +221,11 @@ def _links(facts: Facts, to: AddressBook) -> dict[str, str]:
     purposes = rendering.LINKS.get(kind, {})
     tokens = {name: to.page(f"/{PATHS[purpose]}/…") for name, purpose in purposes.items()}
     return tokens | {"my_training": to.my_training("…")}
+
+
+def _stopping(kind: str) -> str:
+    """The page that stops letters of this kind; the token opens nothing."""
+    return tickets.path(rendering.STOPPED_BY.get(kind, tickets.NO_GREETINGS), "…")
 
 
 def _trials(full: Sample) -> Iterator[tuple[Any, Sample]]:
@@ -217,8 +244,11 @@ def _trials(full: Sample) -> Iterator[tuple[Any, Sample]]:
         told=None,
         actor_name="",
         attendees=(),
+        news=(),
     )
-    crowd = replace(facts, days=facts.days * 30, attendees=facts.attendees * 150)
+    crowd = replace(
+        facts, days=facts.days * 30, attendees=facts.attendees * 150, news=facts.news * 150
+    )
     yield "", full
     yield _l("without a deadline, days or a reason: "), replace(full, facts=bare)
     yield _l("with sixty days and three hundred attendees: "), replace(full, facts=crowd)
@@ -388,4 +418,4 @@ def examples(tried_on: Sample, language: str, names: frozenset[str]) -> list[tup
     return found
 
 
-ONE_OF = {"events": "event", "attendees": "attendee"}
+ONE_OF = {"events": "event", "attendees": "attendee", "trainings": "training"}

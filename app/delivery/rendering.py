@@ -240,8 +240,14 @@ class _Desk:
         urls = people_links(facts.row.kind, self.addresses)
         if self.keys:
             practice, reader = facts.course.practice_id, facts.reader
+            since, purpose = facts.row.created_at, STOPPED_BY.get(facts.row.kind)
             path = people_letters.no_more(
-                self.keys[0], reader.id, practice, reader.email, facts.row.created_at
+                self.keys[0],
+                reader.id,
+                practice,
+                reader.email,
+                since,
+                purpose or tickets.NO_GREETINGS,
             )
             urls["unsubscribe"] = self.addresses.page(path)
         return urls
@@ -303,8 +309,16 @@ LINKS: dict[str, dict[str, str]] = {
 
 def people_links(kind: str, to: AddressBook) -> dict[str, str]:
     """What a letter about no training leads to, as far as it needs no token."""
-    page = "/me/profile" if kind == people_letters.PROFILE_CHECK else "/trainings"
+    page = PAGES.get(kind, "/trainings")
     return {"page": to.page(page), "unsubscribe": to.notifications()}
+
+
+PAGES = {
+    people_letters.PROFILE_CHECK: "/me/profile",
+    people_letters.TRAINER_DIGEST: "/trainer/trainings",
+}
+# What the link of a letter stops, if not greetings.
+STOPPED_BY = {people_letters.TRAINER_DIGEST: tickets.NO_DIGESTS}
 
 
 def put(wording: Wording, told: dict[str, Any]) -> tuple[str, str, str]:

@@ -32,7 +32,7 @@ DEEPEST_LOOP = 2
 DEEPEST_TREE = 40
 
 # What a loop may run over, and what its `loop` tells.
-LISTS = frozenset({"events", "attendees"})
+LISTS = frozenset({"events", "attendees", "trainings"})
 LOOP_FACTS = frozenset({"first", "last", "index", "length"})
 TESTS = frozenset({"defined", "undefined", "none", "string", "number", "eq", "ne", "odd", "even"})
 
@@ -172,7 +172,10 @@ def _check_loop(node: nodes.For, names: frozenset[str], loops: int) -> frozenset
     if loops >= DEEPEST_LOOP or node.recursive or not over or not named:
         raise BadText(
             node.lineno,
-            _l("a loop runs over events or attendees, under a new name, at most two deep"),
+            _l(
+                "a loop runs over events, attendees or trainings, under a new name,"
+                " at most two deep"
+            ),
         )
     assert isinstance(node.target, nodes.Name)  # noqa: S101  just asked
     return names | {node.target.name, "loop"}

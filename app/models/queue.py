@@ -22,7 +22,7 @@ from app.models.practice import Practice
 from app.models.rules import Rules, rules_of
 from app.models.training import Training, TrainingEvent
 from app.models.types import UtcDateTime
-from app.models.user import User, UserSettings
+from app.models.user import TrainerLetters, User, UserSettings
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,12 @@ def greetings_wanted() -> ColumnElement[bool]:
 def spots_wanted() -> ColumnElement[bool]:
     """News of free places, from a practice that one is a student of (people PS8)."""
     return sa.func.coalesce(UserSettings.msg_last_min_spots, sa.true())
+
+
+def digest_wanted() -> ColumnElement[bool]:
+    """One letter a day about all trainings that one teaches (people PT6)."""
+    wanted = sa.func.coalesce(UserSettings.trainer_letters, TrainerLetters.EACH)
+    return wanted == TrainerLetters.DIGEST
 
 
 def is_active() -> ColumnElement[bool]:

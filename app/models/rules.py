@@ -28,6 +28,8 @@ class Rules:
     invite_limit: int = 3  # invitations of one student … (WF7)
     invite_window: timedelta = timedelta(hours=24)  # … within this time
     stagger: timedelta = timedelta(0)  # between the invitations of one fill (WF8)
+    # So near its start a trainer on digest hears of everything at once (WN15).
+    trainer_alert: timedelta = timedelta(hours=48)
     # Of what a recurring schedule missed, the newest are looked at, the rest counted (C2.2).
     schedule_max_catchup: int = 100
     schedule_min_interval: timedelta = timedelta(seconds=1)

@@ -200,6 +200,8 @@ class TrainingTrainer(Model):
         default=AssignmentStatus.ACCEPTED,
         server_default=AssignmentStatus.ACCEPTED,
     )
+    # The last number of the history that a digest told, or that was old news (waitlist WN15).
+    told_seq: Mapped[int] = mapped_column(default=0, server_default="0")
 
     training: Mapped[Training] = relationship(back_populates="trainers")
     trainer: Mapped[Trainer] = relationship()

@@ -26,11 +26,20 @@ from app.delivery.message import Envelope
 from app.delivery.rendering import base_url
 from app.delivery.transports import ToFiles
 from app.extensions import db, utcnow, write
-from app.models import Practice, SchedulerEpoch, SystemDuty, Training, TrainingEvent, TrainingType
+from app.models import (
+    Practice,
+    SchedulerEpoch,
+    SystemDuty,
+    Trainer,
+    Training,
+    TrainingEvent,
+    TrainingType,
+)
 from app.ops import demo_data
 from app.ops.demo_data.courses import QUICK
 from app.ops.demo_data.people import UNREACHABLE
 from app.ops.exits import REFUSED, Ended, needs_database
+from app.services import digests
 from config import INSTANCE, Settings
 
 LOADED, OPENED = "demo:loaded", "demo:opened"  # when that was, beside the scheduler's duties
@@ -77,6 +86,8 @@ def load(password: str, seed: int, now: datetime) -> None:
                     do(session(), at)
             _post(together[-1].at)
     with write(session):
+        for user_id in session.scalars(sa.select(Trainer.user_id)):
+            digests.begin(session(), user_id)  # tonight's tells of today
         session.add(SystemDuty(name=LOADED, last_run_at=now))
 
 

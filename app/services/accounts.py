@@ -23,7 +23,7 @@ from app.models.person import PersonStatus, Student, Trainer
 from app.models.practice import Practice
 from app.models.training import Training
 from app.models.user import Role, TrainerLetters, User
-from app.services import account_letters, students
+from app.services import account_letters, digests, students
 from app.services.actors import Actor
 from app.services.belonging import keep_an_admin, require_not_erased, require_within
 from app.services.locks import locked
@@ -307,9 +307,21 @@ def change_notifications(
         students.opt_out(session, theirs[0])
 
 
-def change_trainer_letters(user: User, how: TrainerLetters) -> None:
-    """How a trainer hears of what happens in their trainings (waitlist WM2)."""
-    settings_of(user).trainer_letters = how
+def change_trainer_letters(
+    session: Session, user: User, how: TrainerLetters, now: datetime
+) -> None:
+    """How a trainer hears of what happens in their trainings (waitlist WM2).
+
+    A digest begins with what happens from now on; who wants each letter instead of it is told now
+    what no digest told yet.
+    """
+    settings = settings_of(user)
+    before = settings.trainer_letters
+    if before is not TrainerLetters.DIGEST and how is TrainerLetters.DIGEST:
+        digests.begin(session, user.id)
+    if before is TrainerLetters.DIGEST and how is TrainerLetters.EACH:
+        digests.end(session, user.id, now)
+    settings.trainer_letters = how
 
 
 # --- by the office -------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from app.models.bulk import among, insert_once
 from app.models.greeting import Greeting
 from app.models.person import PersonStatus, Student, Trainer
 from app.models.practice import Practice
-from app.models.queue import greetings_wanted, spots_wanted
+from app.models.queue import digest_wanted, greetings_wanted, spots_wanted
 from app.models.user import User, UserSettings
 from app.services import people_letters, tickets
 from app.services.people_mail import Budget, Office, may_be_written_to
@@ -206,8 +206,12 @@ def congratulate(
 # --- letters one can do without (people PS10) ----------------------------------------------------
 
 
-# What each link is about: greetings and profile checks, or news of free places.
-WANTED = {tickets.NO_GREETINGS: greetings_wanted, tickets.NO_SPOTS: spots_wanted}
+# What each link is about: greetings and profile checks, news of free places, trainers' digests.
+WANTED = {
+    tickets.NO_GREETINGS: greetings_wanted,
+    tickets.NO_SPOTS: spots_wanted,
+    tickets.NO_DIGESTS: digest_wanted,
+}
 
 
 class Reader(NamedTuple):

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import sqlalchemy as sa
+
 from app.models.enrolment import INVITED, EnrolmentStatus
 from app.models.outbox import Outbox
+from app.models.queue import greetings_wanted, reminders_wanted
+from app.models.user import User, UserSettings
 
 UNDELIVERED = "undelivered_trainer"
-OPEN_SPOT, ATTENDEE_LIST = "open_spot", "attendee_list"
+OPEN_SPOT, ATTENDEE_LIST, MINIMUM_ALERT = "open_spot", "attendee_list", "minimum_alert"
 OF_TODAY = ("training_rescheduled",)  # speaks of whatever invitation is open when it goes out
 TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -48,6 +52,23 @@ class Person(NamedTuple):
         return plain(f"{self.first_name} {self.last_name}")
 
 
+# A `Person` as a statement reads them; needs the settings by an outer join.
+PERSON: tuple[Any, ...] = (
+    User.id,
+    User.email,
+    User.first_name,
+    User.last_name,
+    User.undeliverable_at,
+    User.erased_at,
+    User.active,
+    sa.func.coalesce(UserSettings.msg_transactional_emails, sa.true()),
+    reminders_wanted(),
+    UserSettings.language,
+    greetings_wanted(),
+    User.phone,
+)
+
+
 class Day(NamedTuple):
     """A dated meeting of a training."""
 
@@ -73,6 +94,36 @@ class Course(NamedTuple):
     zone: str
     language: str
     sender: str | None
+    minimum: int | None = None  # participants that it needs
+
+
+class Change(NamedTuple):
+    """What became of a student, in a word of `letter_words.CHANGES`."""
+
+    how: str
+    student: Person
+
+
+class Offer(NamedTuple):
+    """An open invitation."""
+
+    student: Person
+    deadline: datetime | None
+
+
+class News(NamedTuple):
+    """What a digest tells of one training, and how it stands now."""
+
+    training_id: int
+    name: str
+    starts_at: datetime | None
+    places: int
+    taken: int
+    waiting: int
+    cancelled: bool  # lately
+    rescheduled: bool
+    changes: tuple[Change, ...]
+    offers: tuple[Offer, ...]
 
 
 class Seat(NamedTuple):
@@ -122,6 +173,7 @@ class Facts:
     note: str
     attendees: tuple[Person, ...]
     free: int | None = None  # places free for this reader, whom a free place is announced to
+    news: tuple[News, ...] = ()  # of a digest
 
     @property
     def to_trainer(self) -> bool:
@@ -186,7 +238,7 @@ class Facts:
 
 def is_for_trainers(kind: str) -> bool:
     """Whether a letter of this kind speaks to who teaches, not to who learns."""
-    return kind.endswith("_trainer") or kind == ATTENDEE_LIST
+    return kind.endswith("_trainer") or kind in (ATTENDEE_LIST, MINIMUM_ALERT)
 
 
 def number_in(key: str) -> int | None:

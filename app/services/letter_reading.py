@@ -21,7 +21,7 @@ from app.models.enrolment_history import EnrolmentHistory
 from app.models.outbox import Outbox
 from app.models.person import PersonStatus, Student, Trainer
 from app.models.practice import Practice
-from app.models.queue import could_join, free_spots, greetings_wanted, is_active, reminders_wanted
+from app.models.queue import could_join, free_spots, is_active
 from app.models.training import (
     AssignmentStatus,
     Location,
@@ -31,10 +31,18 @@ from app.models.training import (
     TrainingType,
 )
 from app.models.user import Role, User, UserSettings, roles_users
-from app.services import account_letters, letter_rules, people_letters, schedule_letters
+from app.services import (
+    account_letters,
+    digest_reading,
+    letter_rules,
+    people_letters,
+    schedule_letters,
+)
 from app.services.letter_facts import (
     ATTENDEE_LIST,
+    MINIMUM_ALERT,
     OPEN_SPOT,
+    PERSON,
     UNDELIVERED,
     Course,
     Day,
@@ -76,6 +84,7 @@ class _About:
         self.office = self._office(rows)
         self.senders = self._senders(rows)
         self.members = self._members(rows)
+        self.news = digest_reading.read(session, rows)
 
     def facts_of(self, row: Outbox, now: datetime) -> Facts | Untrue:
         """What one row may say; says no where its reader or its subject is not there any more."""
@@ -122,7 +131,8 @@ class _About:
         sender = self.senders.get(row.payload.get("practice", 0))
         if reader is None or sender is None:
             return Untrue("there is nobody, or nothing, to write about")
-        facts = Facts(row, reader, sender, (), None, None, None, None, None, "", "", ())
+        news = self.news.get(row.id, ())
+        facts = Facts(row, reader, sender, (), None, None, None, None, None, "", "", (), news=news)
         why_not = list(letter_rules.objections(facts, now, teaches=False, office=False))
         if (sender.practice_id, reader.id) not in self.members:
             why_not.append("no longer theirs")
@@ -269,7 +279,7 @@ def _pair(of: int, user_id: int) -> tuple[int, int]:
 
 ABOUT_NO_TRAINING = account_letters.KINDS | people_letters.KINDS | schedule_letters.KINDS
 
-NAMES_ATTENDEES = ("reminder_trainer", ATTENDEE_LIST)
+NAMES_ATTENDEES = ("reminder_trainer", ATTENDEE_LIST, MINIMUM_ALERT)
 OF_AN_INVITATION = ("accepted", "declined", "expired", "undelivered")
 # Whose reader wants to know who did it, and why: staff among themselves.
 TELLS_WHO = frozenset(
@@ -336,6 +346,7 @@ def _courses() -> Any:
             p.timezone,
             p.language,
             p.sender,
+            t.min_participants,
         )
         .join(p, p.id == t.practice_id)
         .outerjoin(TrainingType, TrainingType.id == t.training_type_id)
@@ -422,22 +433,6 @@ def _history() -> Any:
         .where(sa.or_(by_number, by_invitation))
         .order_by(h.id)
     )
-
-
-PERSON: tuple[Any, ...] = (
-    User.id,
-    User.email,
-    User.first_name,
-    User.last_name,
-    User.undeliverable_at,
-    User.erased_at,
-    User.active,
-    sa.func.coalesce(UserSettings.msg_transactional_emails, sa.true()),
-    reminders_wanted(),
-    UserSettings.language,
-    greetings_wanted(),
-    User.phone,
-)
 
 
 @cache

@@ -16,7 +16,14 @@ from app.models.enrolment import (
     EnrolmentStatus,
 )
 from app.services import account_letters, people_letters, schedule_letters
-from app.services.letter_facts import ATTENDEE_LIST, OPEN_SPOT, UNDELIVERED, Facts, as_instant
+from app.services.letter_facts import (
+    ATTENDEE_LIST,
+    MINIMUM_ALERT,
+    OPEN_SPOT,
+    UNDELIVERED,
+    Facts,
+    as_instant,
+)
 
 Rule = Callable[[Facts, datetime], str | None]  # why it is no longer true
 
@@ -84,6 +91,15 @@ def _somebody_comes(facts: Facts, _now: datetime) -> str | None:
     return None if facts.attendees else "nobody is enrolled any more"
 
 
+def _too_few(facts: Facts, _now: datetime) -> str | None:
+    enough = len(facts.attendees) >= (facts.course.minimum or 0)
+    return "enough are enrolled by now" if enough else None
+
+
+def _still_teaches(facts: Facts, _now: datetime) -> str | None:
+    return None if facts.news else "no longer teaches any of these"
+
+
 OPEN_INVITATION: tuple[Rule, ...] = (_in(INVITED), _same_invitation, _in_time)
 
 # Every letter we write, and what must be true when it goes out. What trainers are told of happened,
@@ -120,6 +136,8 @@ RULES: dict[str, tuple[Rule, ...]] = (
         "training_cancelled_trainer": (),
         "reminder_trainer": (_takes_place, _ahead),
         ATTENDEE_LIST: (_takes_place, _ahead, _somebody_comes),
+        MINIMUM_ALERT: (_takes_place, _ahead, _too_few),
+        people_letters.TRAINER_DIGEST: (_has_account, _still_teaches),
         UNDELIVERED: (),  # whatever became of the enrolment, that student cannot be told
         people_letters.BIRTHDAY_TODAY: (*TO_PEOPLE, _same_day),
         people_letters.BIRTHDAY_LATE: TO_PEOPLE,

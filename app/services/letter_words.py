@@ -15,9 +15,12 @@ from flask_babel import ngettext as _n
 from app.models.enrolment import INVITED
 from app.services.letter_facts import (
     ATTENDEE_LIST,
+    MINIMUM_ALERT,
     OPEN_SPOT,
     Day,
     Facts,
+    News,
+    Offer,
     Person,
     as_instant,
     plain,
@@ -31,7 +34,11 @@ REMINDERS = (
     "reminder_waitlist",
     OPEN_SPOT,
     ATTENDEE_LIST,
+    MINIMUM_ALERT,
 )
+CHANGES = ("enrolled", "queued", "left", "ended", "unreached")  # what a digest tells of students
+MOST_NAMED = 20  # people in one line of a digest
+MOST_SIGNS = 20_000  # of all that a digest tells; a letter has an end (SE11)
 DATE, TIME = "EEE d MMMM y", "HH:mm"
 
 # Every variable of every letter (WM3); a text that names another is refused.
@@ -62,6 +69,9 @@ NAMES = frozenset(
         "about",  # the name of a schedule or an endpoint
         "outcome",  # of a run: failed, timeout, success
         "failures",  # in a row
+        "minimum",  # participants that a training needs
+        "trainings",  # of a digest
+        "further",  # how many more of them there was no room for
         "next_invited",  # whether the place went to the next in line at once
     }
 )
@@ -73,6 +83,7 @@ def variables(facts: Facts, links: dict[str, str], now: datetime) -> dict[str, A
     deadline = _deadline_told(facts, now)
     ends = deadline or as_instant(facts.row.payload.get("until"))  # or a link stops working
     answer, student = _answer_time(facts, deadline), facts.student
+    trainings = _trainings(facts.news, zone)
     return {
         "recipient_name": plain(facts.reader.first_name or facts.reader.last_name),
         "student_name": student_name(student),
@@ -102,8 +113,56 @@ def variables(facts: Facts, links: dict[str, str], now: datetime) -> dict[str, A
         "about": plain(str(facts.row.payload.get("about") or "")),
         "outcome": facts.row.payload.get("outcome") or "",
         "failures": facts.row.payload.get("failures") or "",
+        "minimum": facts.course.minimum or "",
+        "trainings": trainings,
+        "further": len(facts.news) - len(trainings) or "",
         "next_invited": facts.told is not None and facts.told.filled,
     }
+
+
+def _trainings(news: Sequence[News], zone: ZoneInfo) -> list[dict[str, Any]]:
+    """What a digest tells of each training; as many as there is room for, the first always."""
+    found: list[dict[str, Any]] = []
+    room = MOST_SIGNS
+    for one in news:
+        told = _training(one, zone)
+        room -= sum(len(str(said)) for said in told.values())
+        if found and room < 0:
+            break
+        found.append(told)
+    return found
+
+
+def _training(one: News, zone: ZoneInfo) -> dict[str, Any]:
+    by_how: dict[str, list[str]] = {}
+    for change in one.changes:
+        by_how.setdefault(change.how, []).append(student_name(change.student))
+    return {
+        "name": plain(one.name),
+        "start": instant(one.starts_at, zone) if one.starts_at else "",
+        "taken": one.taken,
+        "places": one.places,
+        "waiting": one.waiting,
+        "cancelled": one.cancelled,
+        "rescheduled": one.rescheduled,
+        **{how: _listed(by_how.get(how, [])) for how in CHANGES},
+        "invited": _listed([_offered(offer, zone) for offer in one.offers]),
+    }
+
+
+def _offered(offer: Offer, zone: ZoneInfo) -> str:
+    """Who is invited, and until when they may answer."""
+    name = student_name(offer.student)
+    if offer.deadline is None:
+        return name
+    until = instant(offer.deadline, zone)
+    return str(_("%(name)s (answer before %(deadline)s)", name=name, deadline=until))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """In one line; of very many the first."""
+    shown, more = ", ".join(names[:MOST_NAMED]), len(names) - MOST_NAMED
+    return str(_("%(names)s and %(n)s more", names=shown, n=more)) if more > 0 else shown
 
 
 def _policy_text(facts: Facts) -> str:

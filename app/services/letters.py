@@ -28,8 +28,10 @@ from app.models.bulk import (
 from app.models.enrolment import ENROLLED, WAITLIST, TrainingEnroll
 from app.models.outbox import Outbox, OutboxState
 from app.models.person import PersonStatus, Student, Trainer
-from app.models.queue import could_join, is_active, mail_allowed, reminders_wanted
+from app.models.queue import could_join, is_active, mail_allowed, reminders_wanted, starts_at
+from app.models.rules import rules_of
 from app.models.training import AssignmentStatus, Training, TrainingTrainer
+from app.models.types import UtcDateTime
 from app.models.user import Role, TrainerLetters, User, UserSettings, roles_users
 from app.services.occurrence import Occurrence
 from app.services.transitions import Place
@@ -190,6 +192,14 @@ def attendee_list(session: Session, schedule_id: int, occurrence: Occurrence, no
     return _remind(session, "attendee_list", schedule_id, occurrence, now)
 
 
+def minimum_alert(session: Session, schedule_id: int, occurrence: Occurrence, now: datetime) -> int:
+    """Too few are enrolled: to each trainer but those who want no letters; to how many (WN15).
+
+    It can't wait for a digest: whether the training takes place is to be decided.
+    """
+    return _remind(session, "minimum_alert", schedule_id, occurrence, now)
+
+
 def _remind(
     session: Session,
     letter: str,
@@ -206,7 +216,7 @@ def _remind(
         "occurrence": occurrence.name,
         "schedule": schedule_id,
     }
-    known = {
+    known = _near(session, now) | {
         "training": int(training),
         "kind": letter,
         "occasion": f"{schedule_id}-{occurrence.item}-{occurrence.name}",
@@ -243,7 +253,7 @@ def _tell(
     """
     if not places:
         return
-    what = {
+    what = _near(session, now) | {
         "ids": [place.id for place in places],
         "kind": letter,
         "seq": occasion,
@@ -264,7 +274,7 @@ def _tell_all(
 ) -> None:
     """Promise `letter` to each student, and to each trainer once for the whole training."""
     _tell(session, letter, places, seq, now, trainers=False, facts=facts)
-    what = {
+    what = _near(session, now) | {
         "training": training_id,
         "kind": letter,
         "seq": seq,
@@ -346,6 +356,8 @@ def _reminders(dialect: str, letter: str) -> Any:
         one = sa.select(Training).where(Training.id == this)
         subject = sa.literal("training-") + sa.cast(Training.id, sa.String)
         readers = _newcomers_to(one) if letter == "open_spot" else _trainers_of(one, Training.id)
+        if letter == "minimum_alert":
+            readers = _trainers_of(one, Training.id, alarmed=True)
         rows = _rows(readers, "", {}, subject, sa.literal(0), occasion)
     return insert_rows(dialect, Outbox, sa.select(rows.subquery()), once_per="key")
 
@@ -401,9 +413,26 @@ def _newcomers_to(trainings: sa.Select[Any]) -> sa.Select[Any]:
     )
 
 
-def _trainers_of(things: sa.Select[Any], training_id: Any) -> sa.Select[Any]:
-    """The accepted trainers who want a letter for each thing that happens (WM2)."""
-    each = sa.func.coalesce(UserSettings.trainer_letters, TrainerLetters.EACH)
+def _near(session: Session, now: datetime) -> dict[str, datetime]:
+    """Which starts are so near that no trainer waits for the digest: parameters (WN15)."""
+    return {"begins_after": now, "begins_by": now + rules_of(session).trainer_alert}
+
+
+BEGINS_AFTER, BEGINS_BY = (
+    sa.bindparam(name, type_=UtcDateTime()) for name in ("begins_after", "begins_by")
+)
+
+
+def _trainers_of(
+    things: sa.Select[Any], training_id: Any, *, alarmed: bool = False
+) -> sa.Select[Any]:
+    """The accepted trainers who want a letter for each thing that happens (WM2).
+
+    Whoever prefers a digest does while the start is near (WN15), and always when `alarmed`.
+    """
+    wanted = sa.func.coalesce(UserSettings.trainer_letters, TrainerLetters.EACH)
+    start = starts_at(training_id)
+    near = sa.true() if alarmed else sa.and_(start > BEGINS_AFTER, start <= BEGINS_BY)
     accepted = sa.and_(
         TrainingTrainer.training_id == training_id,
         TrainingTrainer.status == AssignmentStatus.ACCEPTED,
@@ -416,7 +445,14 @@ def _trainers_of(things: sa.Select[Any], training_id: Any) -> sa.Select[Any]:
         .join(Trainer, teaches)
         .join(User, User.id == Trainer.user_id)
         .outerjoin(UserSettings, UserSettings.user_id == User.id)
-        .where(User.active, each == TrainerLetters.EACH, mail_allowed())
+        .where(
+            User.active,
+            mail_allowed(),
+            sa.or_(
+                wanted == TrainerLetters.EACH,
+                sa.and_(wanted == TrainerLetters.DIGEST, near),
+            ),
+        )
     )
 
 

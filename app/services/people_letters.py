@@ -1,13 +1,14 @@
-"""Letters that a practice writes to its people by itself: greetings, a look at their profile.
+"""Letters that a practice writes to its people by itself: greetings, a look at their profile, what
+happened in the trainings that they teach.
 
-They are about no training. Whoever wants none is asked at promising and again at sending, and each
-says how to get no more of them: its link carries all it needs, signed (schedules B4, F3).
+None is about one training alone. Whoever wants none is asked at promising and again at sending, and
+each says how to get no more of them: its link carries all it needs, signed (schedules B4, F3).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,13 +19,14 @@ from app.models.automation import AutomationRun
 from app.models.bulk import dialect_of, insert_rows, random_uuid, selected, send
 from app.models.greeting import Greeting
 from app.models.outbox import Outbox, OutboxState
-from app.models.person import Student
+from app.models.person import Student, Trainer
 from app.models.profile_review import ProfileReview
 from app.services import tickets
 
 BIRTHDAY_TODAY, BIRTHDAY_LATE = "birthday_today", "birthday_late"
 PROFILE_CHECK = "profile_check"
-KINDS = frozenset({BIRTHDAY_TODAY, BIRTHDAY_LATE, PROFILE_CHECK})
+TRAINER_DIGEST = "trainer_digest"
+KINDS = frozenset({BIRTHDAY_TODAY, BIRTHDAY_LATE, PROFILE_CHECK, TRAINER_DIGEST})
 LINK_VALID_FOR = timedelta(days=180)  # as all links in letters (waitlist WK1)
 
 
@@ -68,6 +70,25 @@ def profile_check(
     return _promise(session, PROFILE_CHECK, key, user_id, about, due_at, now)
 
 
+def trainer_digest(
+    session: Session,
+    practice_id: int,
+    trainer_id: int,
+    user_id: int,
+    occasion: str,
+    news: Mapping[int, Sequence[int]],
+    now: datetime,
+    *,
+    execution_id: str | None = None,
+) -> bool:
+    """What happened in your trainings; `news`: numbers in the history of each (waitlist WN15)."""
+    key = f"{TRAINER_DIGEST}:{trainer_id}:{occasion}"
+    about: dict[str, Any] = {"practice": practice_id}
+    about["news"] = {str(training_id): list(numbers) for training_id, numbers in news.items()}
+    about |= {"run": execution_id} if execution_id else {}
+    return _promise(session, TRAINER_DIGEST, key, user_id, about, now, now)
+
+
 def _promise(
     session: Session,
     letter: str,
@@ -109,8 +130,9 @@ def delivered(session: Session, run: AutomationRun) -> tuple[int, int]:
         .join(ProfileReview, ProfileReview.student_id == Student.id)
         .where(ProfileReview.execution_id == run.execution_id, ProfileReview.reviewed_at >= since)
     )
+    teaches = sa.select(Trainer.user_id)  # whom a digest may have gone to
     sent = sa.select(sa.func.count(o.id)).where(
-        o.user_id.in_(greeted.union(asked)),
+        o.user_id.in_(greeted.union(asked, teaches)),
         o.kind.in_(KINDS),
         o.state == OutboxState.SENT,
         o.payload["run"].as_string() == run.execution_id,

@@ -59,6 +59,7 @@ TRAINING_TASKS: dict[str, Anchor] = {
     "SendAttendeeListTask": Anchor.EVENT_START,
     "StudentOpenSpotReminder": Anchor.FIRST_START,
     "WaitlistReminderTask": Anchor.FIRST_START,
+    "MinimumNumberAlert": Anchor.FIRST_START,
     "DeleteTrainingTask": Anchor.LAST_END,
 }
 

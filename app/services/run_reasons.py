@@ -16,6 +16,8 @@ REASONS: dict[str, Any] = {
     "task_disabled": _l("the task is switched off"),
     "nobody to write to": _l("there is nobody to write to"),
     "nobody is enrolled": _l("nobody is enrolled"),
+    "it has no minimum": _l("the training needs no minimum of participants"),
+    "enough are enrolled": _l("enough are enrolled"),
     "no place is free": _l("no place is free"),
     "the free places are for who waits": _l("the free places are for those who wait"),
     "it is not over": _l("the training is not over"),

@@ -21,7 +21,7 @@ from app.models.greeting import Greeting
 from app.models.person import PersonStatus, Student, Trainer
 from app.models.practice import Practice
 from app.models.training import Training
-from app.models.user import User, UserSettings
+from app.models.user import TrainerLetters, User, UserSettings
 from app.services import account_letters, enrolments, history, invitations, letters, links, waitlist
 from app.services.actors import Actor
 from app.services.belonging import keep_an_admin, require_not_erased, require_within
@@ -126,6 +126,16 @@ def want_free_places(session: Session, user_id: int, wanted: bool) -> None:
     """News of free places comes, or comes no more (people PS8). Twice is once."""
     user = locked(session, User, user_id)
     settings_of(user).msg_last_min_spots = wanted
+
+
+def want_digests(session: Session, user_id: int, wanted: bool) -> None:
+    """Whoever wants no digest any more gets no letters about what they teach. Twice is once.
+
+    Nothing changes for who has chosen otherwise meanwhile, in their notifications.
+    """
+    settings = settings_of(locked(session, User, user_id))
+    if not wanted and settings.trainer_letters is TrainerLetters.DIGEST:
+        settings.trainer_letters = TrainerLetters.CENTRE
 
 
 def change_address(session: Session, student: Student, email: str, now: datetime) -> list[str]:

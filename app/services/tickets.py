@@ -13,7 +13,7 @@ from itsdangerous import BadData, URLSafeSerializer
 
 SIGN_UP, NEW_PASSWORD, NEW_ADDRESS = "sign-up", "new-password", "new-address"
 # Of letters that need no account to be stopped.
-NO_GREETINGS, NO_SPOTS = "no-greetings", "no-free-places"
+NO_GREETINGS, NO_SPOTS, NO_DIGESTS = "no-greetings", "no-free-places", "no-digests"
 # Where the page of each is.
 PATHS = {
     SIGN_UP: "/sign-up",
@@ -21,6 +21,7 @@ PATHS = {
     NEW_ADDRESS: "/new-address",
     NO_GREETINGS: "/no-greetings",
     NO_SPOTS: "/no-free-places",
+    NO_DIGESTS: "/no-digests",
 }
 VALID_FOR = {
     SIGN_UP: timedelta(days=1),

@@ -46,11 +46,19 @@ ONE_CLICKS = (
     "invitations.unsubscribe",
     "invitations.no_greetings",
     "invitations.no_free_places",
+    "invitations.no_digests",
 )
 
 LONGEST_TOKEN = 400  # of a link that carries what it says
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}  # RFC 8058
-ROOMS = ("/invitations/", "/waitlist/", "/unsubscribe/", "/no-greetings/", "/no-free-places/")
+ROOMS = (
+    "/invitations/",
+    "/waitlist/",
+    "/unsubscribe/",
+    "/no-greetings/",
+    "/no-free-places/",
+    "/no-digests/",
+)
 HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -149,6 +157,14 @@ def no_greetings(token: str) -> Response:
 def no_free_places(token: str) -> Response:
     """No more news of free places: GET asks, POST acts, as above."""
     return _no_more(token, tickets.NO_SPOTS, students.want_free_places)
+
+
+@bp.route("/no-digests/", methods=["GET", "POST"], defaults={"token": ""})
+@bp.route("/no-digests/<token>", methods=["GET", "POST"], strict_slashes=False)
+@bp.route("/no-digests/<path:token>", methods=["GET", "POST"])
+def no_digests(token: str) -> Response:
+    """No more digests for trainers: GET asks, POST acts, as above."""
+    return _no_more(token, tickets.NO_DIGESTS, students.want_digests)
 
 
 def _no_more(token: str, purpose: str, want: Callable[[Session, int, bool], None]) -> Response:

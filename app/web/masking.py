@@ -13,7 +13,7 @@ from flask import Flask
 SERVERS = ("gunicorn.access", "gunicorn.error", "werkzeug")
 # All that follows the rooms of links, however it is spelt, and what looks like a token elsewhere.
 TOKENS = re.compile(
-    r"(?P<room>/(?:invitations|waitlist|unsubscribe|no-greetings|no-free-places|sign-up|new-password|new-address|codes/set-up)/)[^/\s?\"']+"
+    r"(?P<room>/(?:invitations|waitlist|unsubscribe|no-greetings|no-free-places|no-digests|sign-up|new-password|new-address|codes/set-up)/)[^/\s?\"']+"
     r"|(?<![\w-])[A-Za-z0-9_-]{43}(?![\w-])",
     re.I,
 )

@@ -149,7 +149,8 @@ def _notify(user: User, form: NotificationsForm) -> None:
         now=utcnow(),
     )
     if whoami.trainer() is not None and form.trainer_letters.data:
-        accounts.change_trainer_letters(user, TrainerLetters(form.trainer_letters.data))
+        how = TrainerLetters(form.trainer_letters.data)
+        accounts.change_trainer_letters(db.session(), user, how, utcnow())
 
 
 def _me() -> User:

@@ -19,6 +19,8 @@ from app.models import (
     ScheduleAudit,
     SchedulerEpoch,
     ScheduleTemplate,
+    TrainerLetters,
+    UserSettings,
 )
 from app.models.schedule import MadeBy, ScheduleType
 from tests.admin.desk import Desk, form_values
@@ -573,6 +575,23 @@ def test_a_list_of_recurring_schedules_costs_the_same_however_long(desk: Desk, c
         costs.append(cost)
     assert costs[0] == costs[1]
     assert {at: n for at, n in costs[1].items() if n > 8} == {}
+
+
+def test_a_digest_is_made_tried_out_and_explained_like_the_others(desk: Desk, cast: Cast) -> None:
+    wants = UserSettings(user_id=cast.tess.user_id, trainer_letters=TrainerLetters.DIGEST)
+    cast.add(wants)
+    cast.enrol("Ada", utcnow(), cast.training("Baking", 3, start=None))
+    digest = {"name": "Evening", "automation_class": str(cast.task("TrainerDigestTask").id)}
+    digest |= {"schedule_type": "daily", "at": "18:00"}
+    row = saved(desk, cast, **digest)
+    assert (row.task_config, row.schedule_config) == ({}, {"hour": 18, "minute": 0})
+    for path in ("details", "edit", "why"):
+        assert desk.get(f"{AT}/{path}/?id={row.id}").status_code == 200
+    since = cast.last_letter()
+    shown = desk.post(f"{AT}/dry-run/", id=row.id)
+    assert "Tess Example" in shown.text
+    assert "1 change, 1 training" in shown.text
+    assert cast.letters(since) == []
 
 
 def test_nothing_is_promised_by_looking(desk: Desk, cast: Cast) -> None:

@@ -144,6 +144,18 @@ def test_what_a_field_shows_of_a_doubled_hour_is_kept(
     assert cast.letters(since) == []
 
 
+def test_a_trainer_who_is_added_is_not_told_of_what_was_before(
+    desk: Desk, cast: Cast, pottery: Training
+) -> None:
+    cast.enrol("Ada")
+    tina = cast.trainer("Tina")
+    chosen = [str(cast.tess.id), str(tina.id)]
+    assert desk.edit("training", pottery.id, teachers=chosen).status_code == 303
+    cast.session.expire_all()
+    assert [one.told_seq for one in pottery.trainers] == [0, pottery.history_seq]
+    assert pottery.history_seq > 0
+
+
 def test_what_is_no_choice_is_refused_and_what_was_there_stays(
     desk: Desk, cast: Cast, pottery: Training
 ) -> None:

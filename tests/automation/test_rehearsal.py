@@ -18,6 +18,7 @@ from app.automation.automation_tasks import (
     TASKS,
     AutomaticWaitList,
     DeleteTrainingTask,
+    MinimumNumberAlert,
     SendAttendeeListTask,
     StudentOpenSpotReminder,
     StudentReminderTask,
@@ -155,6 +156,11 @@ def enrolled(task: Any) -> Callable[[Cast], AutomationSchedule]:
     return arranged
 
 
+def too_few(cast: Cast) -> AutomationSchedule:
+    cast.pottery.min_participants = 3
+    return enrolled(MinimumNumberAlert)(cast)
+
+
 def a_training_is_over(cast: Cast) -> AutomationSchedule:
     cast.line("Ben")
     return schedule(cast, DeleteTrainingTask)
@@ -176,6 +182,7 @@ CASES: dict[Any, tuple[Any, datetime, dict[str, int]]] = {
     ),
     WaitlistReminderTask: (some_wait, DUE, {"letter_reminder_waitlist": 2}),
     SendAttendeeListTask: (enrolled(SendAttendeeListTask), DUE, {"letter_attendee_list": 1}),
+    MinimumNumberAlert: (too_few, DUE, {"letter_minimum_alert": 1}),
     DeleteTrainingTask: (
         a_training_is_over,
         END + DAY,

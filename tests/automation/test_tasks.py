@@ -322,7 +322,9 @@ def test_what_may_run_how_late_is_said_by_each_class() -> None:
         "StudentOpenSpotReminder": Late.UNTIL_EVENT,
         "StudentReminderTask": Late.UNTIL_EVENT,
         "TrainerReminderTask": Late.UNTIL_EVENT,
+        "MinimumNumberAlert": Late.UNTIL_EVENT,
         "BirthdayTask": None,  # by the grace of its schedule
+        "TrainerDigestTask": None,
         "VisitorTask": None,
         "WaitlistReminderTask": Late.UNTIL_EVENT,
     }

@@ -14,6 +14,7 @@ from app.automation import schedules
 from app.automation.automation_base import Skip
 from app.automation.automation_tasks import (
     DeleteTrainingTask,
+    MinimumNumberAlert,
     SendAttendeeListTask,
     StudentOpenSpotReminder,
     WaitlistReminderTask,
@@ -34,6 +35,8 @@ from app.models import (
 )
 from app.models.user import TrainerLetters
 from app.services import overrides, students, trainings
+from app.services.letter_facts import Untrue
+from app.services.letter_reading import gather
 from app.services.plan import Occurrence
 from app.services.policies import LimitReached
 from tests.automation.tasks import Engine
@@ -172,6 +175,68 @@ def test_announcing_takes_as_many_statements_for_any_number(cast: Cast) -> None:
             run(cast, StudentOpenSpotReminder, by)
         counted.append(len(sent))
     assert counted[0] == counted[1] <= 12
+
+
+# --- too few -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("minimum", "enrolled", "why"),
+    [
+        (None, 0, "it has no minimum"),
+        (0, 0, "it has no minimum"),
+        (2, 2, "enough are enrolled"),
+        (2, 3, "enough are enrolled"),
+        (2, 1, None),
+        (1, 0, None),
+    ],
+)
+def test_trainers_are_told_if_fewer_are_enrolled_than_it_needs(
+    cast: Cast, minimum: int | None, enrolled: int, why: str | None
+) -> None:
+    cast.pottery.max_participants, cast.pottery.min_participants = 3, minimum
+    cast.enrol_all(*("Ada", "Ben", "Cleo")[:enrolled])
+    by = schedule(cast, MinimumNumberAlert)
+    if why is None:
+        assert run(cast, MinimumNumberAlert, by) == {"letters": 1}
+        again = why_skipped(cast, MinimumNumberAlert, by)
+        assert again == "nobody to write to"  # once for this occurrence
+    else:
+        assert why_skipped(cast, MinimumNumberAlert, by) == why
+    assert letters(cast, "minimum_alert") == ([] if why else ["Tess"])
+
+
+def test_who_waits_or_is_asked_does_not_make_it_enough(cast: Cast) -> None:
+    cast.pottery.min_participants = 1
+    cast.offer("Ben", "Cleo")
+    by = schedule(cast, MinimumNumberAlert)
+    assert run(cast, MinimumNumberAlert, by) == {"letters": 1}
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [(TrainerLetters.EACH, 1), (TrainerLetters.DIGEST, 1), (TrainerLetters.CENTRE, 0)],
+)
+def test_that_alert_waits_for_no_digest(cast: Cast, how: TrainerLetters, told: int) -> None:
+    cast.add(UserSettings(user_id=cast.tess.user_id, trainer_letters=how))
+    cast.pottery.min_participants = 1
+    by = schedule(cast, MinimumNumberAlert)
+    if told:
+        assert run(cast, MinimumNumberAlert, by) == {"letters": told}
+    else:
+        assert why_skipped(cast, MinimumNumberAlert, by) == "nobody to write to"
+
+
+def test_an_alert_is_not_sent_once_enough_came_or_it_is_cancelled(cast: Cast) -> None:
+    cast.pottery.min_participants = 1
+    run(cast, MinimumNumberAlert, schedule(cast, MinimumNumberAlert))
+    (row,) = cast.session.scalars(sa.select(Outbox).where(Outbox.kind == "minimum_alert"))
+    assert not isinstance(gather(cast.session, [row], NOON)[row.id], Untrue)
+    assert gather(cast.session, [row], START)[row.id] == Untrue("it has started")
+    cast.enrol("Ada")
+    assert gather(cast.session, [row], NOON)[row.id] == Untrue("enough are enrolled by now")
+    trainings.cancel(cast.session, cast.pottery.id, cast.max, NOON, REASON)
+    assert gather(cast.session, [row], NOON)[row.id] == Untrue("the training is cancelled")
 
 
 # --- who waits -----------------------------------------------------------------------------------

@@ -62,6 +62,11 @@ def _reminded(cast: Cast, remind: Callable[..., int]) -> None:
     assert remind(cast.session, cast.schedule.id, coming, NOON) == 1
 
 
+def _too_few(cast: Cast) -> None:
+    cast.pottery.min_participants = 3
+    _reminded(cast, letters.minimum_alert)
+
+
 def _waits(cast: Cast) -> None:
     cast.in_status("waitlist")
     coming = Occurrence(str(cast.pottery.id), START, NOON)
@@ -104,6 +109,7 @@ ACTS: dict[str, Callable[[Cast], Any]] = {
     "reminder_student": lambda cast: _reminded(cast, letters.reminder_student),
     "reminder": lambda cast: _reminded(cast, letters.reminder_trainer),
     "attendee_list": lambda cast: _reminded(cast, letters.attendee_list),
+    "minimum_alert": _too_few,
     "reminder_waitlist": _waits,
     "open_spot": _announced,
 }

@@ -24,7 +24,7 @@ from tests.cast import DAY, HOUR, Cast
 from tests.documents.table import run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "automations.md").read_text(encoding="utf-8")
-RECURRING = ("birthday", "visitor")
+RECURRING = ("TrainerDigestTask", "birthday", "visitor")
 CLASS, SCRIPT = re.findall(r"```python\n(.*?)```", PAGE, re.S)
 
 

@@ -20,6 +20,8 @@ from flask import Flask
 
 from app.extensions import db, write
 from app.models import (
+    AutomationClasses,
+    AutomationRun,
     AutomationSchedule,
     ChannelState,
     EnrolmentHistory,
@@ -28,10 +30,12 @@ from app.models import (
     Practice,
     Training,
     TrainingEnroll,
+    TrainingTrainer,
     Webhook,
 )
 from app.models.automation_class import workflow_id_of
-from app.services import policies
+from app.models.types import new_uuid
+from app.services import digests, policies
 from tests import databases, forks
 from tests.cast import NOON, Cast
 
@@ -61,6 +65,12 @@ def inspect(app: Flask) -> Any:
 def tables(app: Flask) -> set[str]:
     with app.app_context():
         return set(inspect(app).get_table_names()) - {"alembic_version"}
+
+
+def the_schedule() -> AutomationSchedule:
+    """The one of the cast, not what migrations bring."""
+    s = AutomationSchedule
+    return db.session.scalars(sa.select(s).where(s.name == "waitlist_invitation_expiry")).one()
 
 
 def upgrade(app: Flask, revision: str = "head") -> None:
@@ -114,7 +124,7 @@ def test_rows_and_rules_of_the_first_revision_survive_the_next_ones(filled: Flas
     upgrade(filled)
     with filled.app_context():
         assert [db.session.scalar(count) for count in counted] == before
-        schedule = db.session.scalars(sa.select(AutomationSchedule)).one()
+        schedule = the_schedule()
         assert (schedule.execution_count, schedule.last_run_status) == (0, None)
         db.session.rollback()
         db.session.add(AutomationSchedule(name="a/b"))
@@ -137,7 +147,7 @@ def test_schedules_of_the_release_before_become_event_schedules(filled: Flask) -
         db.engine.dispose()
     upgrade(filled)
     with filled.app_context():
-        row = db.session.scalars(sa.select(AutomationSchedule)).one()
+        row = the_schedule()
         assert (row.schedule_type, row.state, row.retry_base_seconds) == ("event", "active", 60)
         assert (row.timeout_seconds, row.misfire_grace_time) == (86_400, 0)
         assert row.updated_at == row.created_at
@@ -184,6 +194,63 @@ def test_practices_of_the_release_before_get_the_policies_that_are_shipped(fille
             assert (row.active, row.version, row.training_types) == (True, 1, [])
         waived = set(db.session.scalars(sa.select(Training.limit_waived_at)))
         assert waived == {None}
+
+
+def the_digests() -> list[tuple[Any, ...]]:
+    """What sends digests: name, practice, kind, time, whether it is on."""
+    s = AutomationSchedule
+    mine = sa.select(s).join(AutomationClasses).where(AutomationClasses.class_name == digests.TASK)
+    return [
+        (row.name, row.practice_id, str(row.schedule_type), dict(row.schedule_config), row.active)
+        for row in db.session.scalars(mine.order_by(s.id))
+    ]
+
+
+def test_practices_of_the_release_before_get_their_digest_and_no_old_news(filled: Flask) -> None:
+    with filled.app_context(), write(db.session):
+        db.session.add(Practice(name="Wool", shortname="wool"))
+    with filled.app_context():
+        db.session.remove()
+    for _ in range(2):  # down again with a run, a letter and a follower of the digest
+        downgrade(filled, "0008")
+        with filled.app_context():
+            columns = {column["name"] for column in inspect(filled).get_columns("training_trainer")}
+            assert "told_seq" not in columns
+            assert the_schedule().on_success_schedule_id is None
+            db.session.remove()
+            db.engine.dispose()
+        upgrade(filled)
+        with filled.app_context(), write(db.session):
+            clay, wool = db.session.scalars(sa.select(Practice.id).order_by(Practice.id)).all()
+            assert the_digests() == [
+                (digests.NAME, clay, "daily", digests.DAILY_AT, True),
+                (f"{digests.NAME} {wool}", wool, "daily", digests.DAILY_AT, True),
+            ]
+            (known,) = db.session.execute(sa.select(TrainingTrainer.told_seq, Training.history_seq)
+                                          .join(Training)).all()  # fmt: skip
+            assert known[0] == known[1] > 0
+            mine = db.session.scalars(
+                sa.select(AutomationSchedule).where(AutomationSchedule.name == digests.NAME)
+            ).one()
+            assert mine.automation_class.workflow_id == workflow_id_of(digests.TASK)
+            of = {"schedule_id": mine.id, "item": mine.schedule_id, "occurrence": "x"}
+            db.session.add(AutomationRun(**of, status="success", due_at=NOON))
+            the_schedule().on_success_schedule_id = mine.id
+            told = {"key": new_uuid(), "channel": "email", "aggregate": "people/1"}
+            db.session.add(Outbox(**told, kind="trainer_digest", payload={},
+                                  due_at=NOON, created_at=NOON))  # fmt: skip
+
+
+def test_a_practice_that_took_the_name_gets_its_digest_under_another(filled: Flask) -> None:
+    with filled.app_context(), write(db.session):
+        db.session.add(AutomationSchedule(name=digests.NAME))
+    with filled.app_context():
+        db.session.remove()
+    downgrade(filled, "0008")
+    upgrade(filled)
+    with filled.app_context():
+        (ours,) = the_digests()
+        assert ours[0] == f"{digests.NAME} {ours[1]}"
 
 
 def test_each_revision_goes_up_and_down_by_itself(empty_url: str) -> None:

@@ -22,6 +22,7 @@ from app.extensions import db, write
 from app.models import (
     AutomationClasses,
     AutomationSchedule,
+    EnrolmentHistory,
     Outbox,
     Practice,
     Student,
@@ -29,6 +30,7 @@ from app.models import (
     Training,
     TrainingEnroll,
     TrainingEvent,
+    TrainingTrainer,
     TrainingType,
     User,
 )
@@ -37,6 +39,7 @@ from app.models.outbox import OutboxState
 from app.ops import demo
 from app.ops.demo_data import COURSES, Story, people
 from app.ops.invariants import check
+from app.services import digests
 from tests import databases
 from tests.web.browsing import csrf_token
 
@@ -155,6 +158,19 @@ def test_every_task_is_scheduled(loaded: Flask) -> None:
     assert set(db.session.scalars(of)) == {
         record.name for task in TASKS if (record := registration_of(task))
     }
+
+
+def test_the_first_digest_of_the_demo_tells_of_what_happens_in_it(loaded: Flask) -> None:
+    known = {t.training_id: t.told_seq for t in db.session.scalars(sa.select(TrainingTrainer))}
+    assert sum(known.values()) > 100
+    waits = [one for digest in digests.plan(db.session(), None, NOW) for one in digest.news.items()]
+    h = EnrolmentHistory
+    events = [
+        db.session.scalars(sa.select(h.event).where(h.training_id == id_, h.seq.in_(numbers))).all()
+        for id_, numbers in waits
+    ]
+    assert events == [["derolled", "invited"]] * len(waits)  # the last invitations of the demo
+    assert waits != []
 
 
 def test_three_quick_invitations_run_out_after_60_90_and_120_seconds(loaded: Flask) -> None:

@@ -433,6 +433,18 @@ def test_a_new_training_has_its_days_type_place_and_trainers(cast: Cast) -> None
     assert cast.history(pots) == ["activated"]
 
 
+def test_a_trainer_who_is_added_is_not_told_of_what_was_before(cast: Cast) -> None:
+    put(cast, "trainings", day(trainers=cast.tess.user.email))
+    tina = cast.trainer("Tina")
+    both = day(trainers=f"{cast.tess.user.email}; {tina.user.email}")
+    put(cast, "trainings", both)
+    pots = training_of(cast)
+    cast.session.refresh(pots)
+    told = {one.trainer_id: one.told_seq for one in pots.trainers}
+    assert told == {cast.tess.id: 0, tina.id: pots.history_seq}
+    assert pots.history_seq == 1
+
+
 def test_the_jobs_of_a_new_training_are_planned(cast: Cast) -> None:
     cast.add(
         AutomationSchedule(
@@ -837,7 +849,12 @@ def test_the_only_practice_needs_no_name(session: Session) -> None:
         importing.find_practice(session, None)
     clay = importing.create_practice(session, "clay", "Clay & Co", "Europe/Amsterdam")
     assert importing.find_practice(session, None) is clay
-    importing.create_practice(session, "stone", "Stone", "Asia/Tokyo")
+    stone = importing.create_practice(session, "stone", "Stone", "Asia/Tokyo")
+    shipped = session.scalars(sa.select(AutomationSchedule).order_by(AutomationSchedule.id)).all()
+    assert [(row.practice_id, row.schedule_config) for row in shipped] == [
+        (clay.id, {"hour": 18, "minute": 0}),
+        (stone.id, {"hour": 18, "minute": 0}),
+    ]
     with pytest.raises(importing.practices.WhichPractice, match="clay, stone"):
         importing.find_practice(session, None)
     assert importing.find_practice(session, "clay") is clay

@@ -31,6 +31,7 @@ OPEN = {
     "invitations.unsubscribe",
     "invitations.no_greetings",
     "invitations.no_free_places",
+    "invitations.no_digests",
     # The demo and DEVELOPMENT alone; elsewhere 404 (people PF4).
     "letterbox.index",
     "letterbox.show",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from app.models import UserSettings
+from app.models import TrainerLetters, UserSettings
 from app.services import people_letters, tickets
 from app.web import invitations
 from tests.cast import DAY, NOON, Cast
@@ -86,3 +86,28 @@ def test_news_of_free_places_stops_by_its_own_link_alone(
     asked = sa.select(UserSettings.msg_last_min_spots, UserSettings.msg_greetings)
     assert cast.session.execute(asked).one() == (False, True)
     assert client.post(spots, data=ONE_CLICK).status_code == 200
+
+
+def test_a_digest_stops_by_its_own_link_and_no_greeting_with_it(client: Client, cast: Cast) -> None:
+    tess, clay = cast.tess.user, cast.practice.id
+    cast.add(UserSettings(user_id=tess.id, trainer_letters=TrainerLetters.DIGEST))
+    path = people_letters.no_more(KEY, tess.id, clay, tess.email, NOON, tickets.NO_DIGESTS)
+    assert client.post(path.replace("digests", "greetings"), data=ONE_CLICK).status_code == 410
+    opened = client.get(path)
+    assert heading(opened) == "Stop the daily letter about your trainings?"
+    (form,) = forms(opened).values()
+    answer = client.post(form["at"], data={"token": form["token"], "key": form["key"]})
+    assert (answer.status_code, answer.headers["Location"]) == (303, path)
+    cast.session.expire_all()
+    asked = sa.select(UserSettings.trainer_letters, UserSettings.msg_greetings)
+    assert cast.session.execute(asked).one() == (TrainerLetters.CENTRE, True)
+    assert heading(client.get(path)) == "You get no more daily letters about your trainings"
+
+
+def test_one_click_on_an_old_digest_leaves_another_choice_alone(client: Client, cast: Cast) -> None:
+    tess, clay = cast.tess.user, cast.practice.id
+    cast.add(UserSettings(user_id=tess.id, trainer_letters=TrainerLetters.EACH))
+    path = people_letters.no_more(KEY, tess.id, clay, tess.email, NOON, tickets.NO_DIGESTS)
+    assert client.post(path, data=ONE_CLICK).status_code == 200
+    cast.session.expire_all()
+    assert cast.session.scalar(sa.select(UserSettings.trainer_letters)) is TrainerLetters.EACH

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.orm import Session
 
+from app.extensions import utcnow
 from app.models import TrainerLetters, User
 from tests.cast import Cast
 from tests.web.browsing import Client, sign_in
@@ -110,6 +111,9 @@ def test_only_trainers_choose_how_they_hear_of_their_trainings(
     kept = now(stage, tess).settings
     assert kept is not None
     assert kept.trainer_letters is TrainerLetters.DIGEST
+    cast.enrol("Ada", utcnow(), cast.training("Baking", 3, start=None))
+    client.act(NOTIFICATIONS, invitations="y", reminders="y", trainer_letters="each")
+    assert ("trainer_digest", "Tess") in cast.letters()  # what no digest told yet
     ada = sign_in(client, cast.student("Ada"))
     assert "trainings you teach" not in client.get(NOTIFICATIONS).text
     client.act(NOTIFICATIONS, invitations="y", reminders="y", trainer_letters="digest")

@@ -31,7 +31,7 @@ from app.models.automation import ScheduleType
 from app.models.policy import PolicyKind
 from app.models.user import TrainerLetters
 from app.ops.demo_data import courses, people
-from app.services import accounts, policies
+from app.services import accounts, digests, policies
 from app.services.actors import Actor, staff
 from app.services.schedule_models import BirthdayBotConfig, BotConfig, VisitorBotConfig
 
@@ -51,6 +51,7 @@ SCHEDULES: tuple[tuple[str, str, BeforeAfterEnum, EventsEnum, timedelta, str | N
     ("waitlist_reminder", "WaitlistReminderTask", BEFORE, EventsEnum.first, timedelta(days=14),
      None),
     ("attendee_list", "SendAttendeeListTask", BEFORE, EventsEnum.first, timedelta(days=1), None),
+    ("minimum_alert", "MinimumNumberAlert", BEFORE, EventsEnum.first, timedelta(days=7), None),
     ("archive_trainings", "DeleteTrainingTask", AFTER, EventsEnum.last, timedelta(days=30), None),
 )  # fmt: skip
 
@@ -89,6 +90,7 @@ class Scene:
         kinds = _types(session, practice)
         _policies(session, practice, kinds)
         _schedules(session, practice, kinds, now)
+        digests.ship(session, practice)
         return cls(
             practice=practice,
             admin=staff(users["admin"].id, [practice.id]),
@@ -187,6 +189,7 @@ def _trainings(
             name=course.name,
             description=courses.TYPES[course.type],
             max_participants=course.places,
+            min_participants=course.places // 3,
             events=[
                 TrainingEvent(start_time=start, end_time=end, location=rooms[course.location])
                 for start, end in course.meetings(now)

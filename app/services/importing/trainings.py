@@ -15,7 +15,7 @@ from app.models.person import Trainer
 from app.models.practice import Practice
 from app.models.training import Location, Training, TrainingEvent, TrainingTrainer, TrainingType
 from app.models.user import User
-from app.services import history, plan, trainings
+from app.services import digests, history, plan, trainings
 from app.services.actors import Actor
 from app.services.importing.accounts import accounts, new_account
 from app.services.importing.report import Fault, Report, Wishes, refuse_if
@@ -238,7 +238,8 @@ class _Putting:
         there = {t.trainer_id: t for t in training.trainers}
         for rank, id_ in enumerate(ids, start=1):
             if id_ not in there:
-                there[id_] = TrainingTrainer(trainer_id=id_)
+                known = digests.so_far(training)
+                there[id_] = TrainingTrainer(trainer_id=id_, told_seq=known)
             there[id_].rank = rank
         training.trainers = [there[id_] for id_ in ids]
 
