@@ -77,7 +77,7 @@ def claim_each(session: Session, clock: Clock, epoch: int) -> int:
 
 @dataclass
 class Tally:
-    """What a run did so far."""
+    """What a run did so far, in the tries before this one as well."""
 
     counters: Counter[str] = field(default_factory=Counter)
     done: int = 0
@@ -85,11 +85,10 @@ class Tally:
     errors: list[dict[str, Any]] = field(default_factory=list)
     failed: int = 0
 
-    def add(self, told: Any) -> None:
+    def add(self, told: Counter[str]) -> None:
         """A step was done, and said what to count."""
         self.done += 1
-        if told:
-            self.counters.update({k: v for k, v in told.items() if type(v) is int})
+        self.counters.update(told)
 
     def fail(self, step: Step, error: Exception) -> None:
         """A step raised, and was rolled back."""
@@ -330,7 +329,8 @@ class RecurringBatch:
             self.session.rollback()
 
     def _apply(self, work: Work, plan: Plan) -> None:
-        tally = Tally(Counter(plan.counters))
+        before = self._done_before(work)
+        tally = Tally(Counter(plan.counters) + before, done=before.pop("items_done"))
         for step in plan.steps:
             if self.worker.stops:
                 self._again_after_the_stop(work)
@@ -345,6 +345,13 @@ class RecurringBatch:
         result["success"] = False
         aaa.job_failed(work.job.id, type(error).__name__)
         self._record(work, RunStatus.FAILED, result=result, tally=tally, error=error)
+
+    def _done_before(self, work: Work) -> Counter[str]:
+        """What an earlier try counted, which was stopped, failed or died."""
+        try:
+            return Counter(runs.counted(self.session, _begun(work)))
+        finally:
+            self.session.rollback()
 
     def _took(self, work: Work) -> dict[str, float]:
         seconds = (self.clock() - _begun(work).started_at).total_seconds()
@@ -363,7 +370,7 @@ class RecurringBatch:
             log.warning("a step failed: %s %s", work.named, step.kind, exc_info=error)
             tally.fail(step, error)
 
-    def _insisting(self, work: Work, step: Step) -> Any:
+    def _insisting(self, work: Work, step: Step) -> Counter[str]:
         """Do a step, and again if the database was away or busy: a moment of it costs nobody.
 
         Twice is harmless: the run must still be ours, and its ledger knows what was committed.
@@ -379,14 +386,17 @@ class RecurringBatch:
             time.sleep(pause)
         return self._done(work, step)
 
-    def _done(self, work: Work, step: Step) -> Any:
-        """One step, in a transaction of its own; what it says."""
+    def _done(self, work: Work, step: Step) -> Counter[str]:
+        """One step, counted in its own transaction, so that no crash miscounts; what it says."""
         with write(self.session), no_exit():
             now = self.clock()
             may_be_idle(self.session, work.terms.timeout)
             if not runs.is_ours(self.session, _begun(work), now):
                 raise LostRun
-            return work.task.apply(self.session, step, now)
+            said = work.task.apply(self.session, step, now) or {}
+            told = Counter({k: v for k, v in said.items() if type(v) is int})
+            runs.count_step(self.session, _begun(work), told)
+            return told
 
     def _execute(self, work: Work) -> None:
         """A task without a plan is one transaction, which ends with its run (X4)."""

@@ -25,7 +25,7 @@ from app.models.automation import AutomationClasses, AutomationSchedule, Schedul
 from app.models.automation_class import workflow_id_of
 from app.models.engine import has_written
 from app.models.text import named, said_by
-from app.services import diff, recurring, renewal, repairs
+from app.services import diff, digests, recurring, renewal, repairs
 from app.services.deadline import WAITLIST_TASK
 from app.services.diff import Counts, There
 from app.services.plan import Occurrence
@@ -63,6 +63,7 @@ def init_app_scheduler(
         _load()
         with write(db.session):
             describe_classes(db.session())
+            digests.provide(db.session())
         return renew_automations(now, epoch=epoch)
 
 

@@ -319,6 +319,7 @@ def change_trainer_letters(
     before = settings.trainer_letters
     if before is not TrainerLetters.DIGEST and how is TrainerLetters.DIGEST:
         digests.begin(session, user.id)
+        digests.provide(session, user.id)
     if before is TrainerLetters.DIGEST and how is TrainerLetters.EACH:
         digests.end(session, user.id, now)
     settings.trainer_letters = how

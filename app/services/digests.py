@@ -29,6 +29,7 @@ from app.models.person import PersonStatus, Trainer
 from app.models.practice import Practice
 from app.models.queue import digest_wanted, mail_allowed
 from app.models.training import AssignmentStatus, Training, TrainingTrainer
+from app.models.types import new_uuid
 from app.models.user import User, UserSettings
 from app.services import people_letters
 from app.services.locks import locked
@@ -154,13 +155,36 @@ def end(session: Session, user_id: int, now: datetime) -> None:
 # --- the schedule that is shipped ----------------------------------------------------------------
 
 
+def provide(session: Session, chooser: int | None = None) -> None:
+    """Let nobody choose a digest that nothing sends: give their practices the schedule.
+
+    Of the user who just chose it; without one of all who ever did, unless the office removed it.
+    """
+    s, theirs = AutomationSchedule, sa.exists().where(Trainer.practice_id == Practice.id)
+    there = sa.exists().where(
+        s.automation_class_id == AutomationClasses.id,
+        AutomationClasses.class_name == TASK,
+        sa.or_(s.practice_id == Practice.id, s.practice_id.is_(None)),
+    )
+    if chooser is None:
+        chosen = UserSettings.user_id == Trainer.user_id
+        theirs = theirs.where(Trainer.status == PersonStatus.ACTIVE, chosen, digest_wanted())
+    else:
+        theirs = theirs.where(Trainer.user_id == chooser)
+        there = there.where(s.deleted_at.is_(None))
+    without = sa.select(Practice).where(theirs, ~there).order_by(Practice.id)
+    for practice in session.scalars(without).all():
+        ship(session, practice)
+
+
 def ship(session: Session, practice: Practice) -> AutomationSchedule:
-    """Give a new practice the schedule of its digests, daily at 18:00 by its own clock."""
+    """Give a practice the schedule of its digests, daily at 18:00 by its own clock."""
     s, c = AutomationSchedule, AutomationClasses
     taken = set(session.scalars(sa.select(s.name).where(s.deleted_at.is_(None))))
     of_class = session.scalars(sa.select(c).where(c.class_name == TASK)).one_or_none()
+    names = (NAME, f"{NAME} {practice.id}", f"{NAME} {new_uuid()}")
     schedule = AutomationSchedule(
-        name=NAME if NAME not in taken else f"{NAME} {practice.id}",
+        name=next(name for name in names if name not in taken),
         practice_id=practice.id,
         automation_class=of_class or AutomationClasses(class_name=TASK),
         schedule_type=ScheduleType.DAILY,

@@ -141,12 +141,17 @@ def at_most_due(
 
     The others follow once these have: a run of a task that puts things away is small (WB).
     """
-    due = sorted((o for o in planned.values() if o.due <= now), key=lambda o: (o.due, o.item))
+    due = sorted((o for o in planned.values() if o.due <= now), key=_longest_due_first)
     if len(due) <= most:
         return planned
     ended = runs.ended_keys(session, schedule.id, [o.item for o in due])
     later = set([o for o in due if (o.item, o.name) not in ended][most:])
     return {item: o for item, o in planned.items() if o not in later}
+
+
+def _longest_due_first(o: Occurrence) -> tuple[datetime, int, str]:
+    """Of what is due at once the one that was made first: item 9 comes before 10."""
+    return o.due, len(o.item), o.item
 
 
 def _events(schedule: AutomationSchedule, anchor: Anchor, now: datetime) -> sa.Select[Any]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
@@ -684,6 +684,25 @@ def is_ours(session: Session, run: Begun, now: datetime) -> bool:
     given = {"our_attempt": run.attempt, "ended": now}
     held = count_moved(session, [run.id], RUNNING, RUNNING, where=STILL_OURS, given=given)
     return held == 1
+
+
+def count_step(session: Session, run: Begun, told: Mapping[str, int]) -> None:
+    """A step of our run was done, in the step's transaction."""
+    r = AutomationRun
+    more = {
+        r.items_done: 1,
+        r.messages_sent: told.get("messages_sent", 0),
+        r.profiles_visited: told.get("profiles_visited", 0),
+    }
+    counting = sa.update(r).where(r.id == run.id).values({c: c + n for c, n in more.items()})
+    session.execute(counting.execution_options(synchronize_session=False))
+
+
+def counted(session: Session, run: Begun) -> dict[str, int]:
+    """What the steps of a run were, in all of its tries."""
+    r = AutomationRun
+    asked = sa.select(r.items_done, r.messages_sent, r.profiles_visited).where(r.id == run.id)
+    return dict(session.execute(asked).one()._mapping)
 
 
 def end(

@@ -20,7 +20,6 @@ from flask import Flask
 
 from app.extensions import db, write
 from app.models import (
-    AutomationClasses,
     AutomationRun,
     AutomationSchedule,
     ChannelState,
@@ -196,61 +195,32 @@ def test_practices_of_the_release_before_get_the_policies_that_are_shipped(fille
         assert waived == {None}
 
 
-def the_digests() -> list[tuple[Any, ...]]:
-    """What sends digests: name, practice, kind, time, whether it is on."""
-    s = AutomationSchedule
-    mine = sa.select(s).join(AutomationClasses).where(AutomationClasses.class_name == digests.TASK)
-    return [
-        (row.name, row.practice_id, str(row.schedule_type), dict(row.schedule_config), row.active)
-        for row in db.session.scalars(mine.order_by(s.id))
-    ]
-
-
-def test_practices_of_the_release_before_get_their_digest_and_no_old_news(filled: Flask) -> None:
-    with filled.app_context(), write(db.session):
-        db.session.add(Practice(name="Wool", shortname="wool"))
-    with filled.app_context():
-        db.session.remove()
-    for _ in range(2):  # down again with a run, a letter and a follower of the digest
-        downgrade(filled, "0008")
+def test_what_happened_before_digests_is_no_news_and_none_outlives_them(filled: Flask) -> None:
+    for _ in range(2):  # down again with a schedule of digests, its run, a letter and a follower
+        downgrade(filled, "0009")
         with filled.app_context():
             columns = {column["name"] for column in inspect(filled).get_columns("training_trainer")}
             assert "told_seq" not in columns
             assert the_schedule().on_success_schedule_id is None
+            its_name = sa.select(AutomationSchedule).where(AutomationSchedule.name == digests.NAME)
+            assert not db.session.scalars(its_name).all()  # migrations seed none (WA6)
+            assert not db.session.scalars(
+                sa.select(Outbox).where(Outbox.kind == "trainer_digest")
+            ).all()
             db.session.remove()
             db.engine.dispose()
         upgrade(filled)
         with filled.app_context(), write(db.session):
-            clay, wool = db.session.scalars(sa.select(Practice.id).order_by(Practice.id)).all()
-            assert the_digests() == [
-                (digests.NAME, clay, "daily", digests.DAILY_AT, True),
-                (f"{digests.NAME} {wool}", wool, "daily", digests.DAILY_AT, True),
-            ]
             (known,) = db.session.execute(sa.select(TrainingTrainer.told_seq, Training.history_seq)
                                           .join(Training)).all()  # fmt: skip
             assert known[0] == known[1] > 0
-            mine = db.session.scalars(
-                sa.select(AutomationSchedule).where(AutomationSchedule.name == digests.NAME)
-            ).one()
-            assert mine.automation_class.workflow_id == workflow_id_of(digests.TASK)
+            mine = digests.ship(db.session(), db.session.scalars(sa.select(Practice)).one())
             of = {"schedule_id": mine.id, "item": mine.schedule_id, "occurrence": "x"}
             db.session.add(AutomationRun(**of, status="success", due_at=NOON))
             the_schedule().on_success_schedule_id = mine.id
             told = {"key": new_uuid(), "channel": "email", "aggregate": "people/1"}
             db.session.add(Outbox(**told, kind="trainer_digest", payload={},
                                   due_at=NOON, created_at=NOON))  # fmt: skip
-
-
-def test_a_practice_that_took_the_name_gets_its_digest_under_another(filled: Flask) -> None:
-    with filled.app_context(), write(db.session):
-        db.session.add(AutomationSchedule(name=digests.NAME))
-    with filled.app_context():
-        db.session.remove()
-    downgrade(filled, "0008")
-    upgrade(filled)
-    with filled.app_context():
-        (ours,) = the_digests()
-        assert ours[0] == f"{digests.NAME} {ours[1]}"
 
 
 def test_each_revision_goes_up_and_down_by_itself(empty_url: str) -> None:

@@ -94,6 +94,7 @@ def test_a_run_that_is_killed_between_two_steps_goes_on_once(
 
     # One run, and it says that it was interrupted; what was done before it is not done again.
     assert told(app, r.status, r.attempt, r.interruptions) == [("success", 2, 1)]
+    assert told(app, r.items_done, r.messages_sent) == [(len(PEOPLE), len(PEOPLE))]  # of both tries
     letters = Counter(kind for (kind,) in told(app, Outbox.kind))
     assert letters == {"birthday_late": len(PEOPLE)}
     assert len(told(app, Greeting.id)) == len(PEOPLE)

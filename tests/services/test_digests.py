@@ -19,6 +19,7 @@ from app.models import (
     Training,
     TrainingEnroll,
     TrainingTrainer,
+    User,
     UserSettings,
 )
 from app.models.rules import Rules
@@ -486,10 +487,59 @@ def test_digests_take_as_many_statements_for_any_number_of_trainings(cast: Cast)
     assert counted[0][0] <= 5
 
 
-# --- what each practice begins with --------------------------------------------------------------
+# --- the schedule that sends them ----------------------------------------------------------------
 
 
-def test_a_new_practice_gets_the_schedule_of_its_digests(cast: Cast) -> None:
+def shipped(cast: Cast) -> list[int | None]:
+    """The practices that have one."""
+    s = AutomationSchedule
+    mine = (
+        sa.select(s.practice_id)
+        .join(AutomationClasses)
+        .where(AutomationClasses.class_name == digests.TASK, s.deleted_at.is_(None))
+    )
+    return sorted(cast.session.scalars(mine))
+
+
+def test_whoever_chooses_digests_brings_the_schedule_that_sends_them(cast: Cast) -> None:
+    tess = cast.session.get_one(User, cast.tess.user_id)
+    for how in (TrainerLetters.CENTRE, DIGEST, TrainerLetters.EACH, DIGEST):
+        accounts.change_trainer_letters(cast.session, tess, how, NOON)
+        assert shipped(cast) == ([] if how is TrainerLetters.CENTRE else [cast.practice.id])
+
+
+def test_practices_whose_trainers_chose_before_get_theirs_when_the_scheduler_starts(
+    cast: Cast,
+) -> None:
+    cast.add(Practice(name="Wool", shortname="wool"))  # nobody there wants one
+    digests.provide(cast.session)
+    assert shipped(cast) == []
+    cast.add(UserSettings(user_id=cast.tess.user_id, trainer_letters=DIGEST))
+    for _ in range(2):
+        digests.provide(cast.session)
+        assert shipped(cast) == [cast.practice.id]
+
+
+def test_what_the_office_removed_comes_again_only_for_who_chooses_it_anew(cast: Cast) -> None:
+    cast.add(UserSettings(user_id=cast.tess.user_id, trainer_letters=DIGEST))
+    gone = digests.ship(cast.session, cast.practice)
+    gone.deleted_at, gone.active = NOON, False
+    cast.session.flush()
+    digests.provide(cast.session)
+    assert shipped(cast) == []
+    digests.provide(cast.session, cast.tess.user_id)
+    assert shipped(cast) == [cast.practice.id]
+
+
+def test_a_schedule_for_all_practices_is_enough(cast: Cast) -> None:
+    ours = digests.ship(cast.session, cast.practice)
+    ours.practice_id = None
+    cast.session.flush()
+    digests.provide(cast.session, cast.tess.user_id)
+    assert shipped(cast) == [None]
+
+
+def test_two_practices_share_the_class_and_not_the_name(cast: Cast) -> None:
     wool = cast.add(Practice(name="Wool", shortname="wool"))
     ours, theirs = digests.ship(cast.session, cast.practice), digests.ship(cast.session, wool)
     assert [ours.name, theirs.name] == [digests.NAME, f"{digests.NAME} {wool.id}"]

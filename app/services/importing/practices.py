@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.models.engine import is_busy
 from app.models.practice import Practice
 from app.models.rules import rules_of
-from app.services import digests, policies
+from app.services import policies
 from app.services.local_time import zone_names
 from app.services.locks import locked
 from app.services.refusals import NotFound, Refusal
@@ -95,7 +95,6 @@ def create_practice(session: Session, shortname: str, name: str, timezone: str) 
     session.add(practice)
     session.flush()  # it is locked by its id, and named by its policies
     policies.ship(session, practice.id)
-    digests.ship(session, practice)
     return practice
 
 
