@@ -75,7 +75,8 @@ def test_a_database_error_in_a_pass_costs_one_look(
     engine: Engine, loop: PlanScheduler, broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(claims, broken, raises_with(BROKEN))
+        with loop._passing:  # no look is under way that began before
+            patch.setattr(claims, broken, raises_with(BROKEN))
         engine.plan("sweep")
         time.sleep(0.2)
         assert engine.effects() == {}
