@@ -1,15 +1,22 @@
-"""Letters from the outbox to a mail server on this machine, rendering included (performance P3)."""
+"""Letters from the outbox to a mail server on this machine, rendering included (performance P3).
+
+As many workers drain it as the scheduler process has: while one waits for the mail server or for
+its commit, the other renders.
+"""
 
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import sqlalchemy as sa
+from flask import Flask
 
 from app.delivery import outbox
 from app.extensions import db as database
 from app.extensions import write
 from app.models import Outbox, OutboxState
+from app.ops.scheduler_process import OUTBOX_WORKERS
 from app.services import waitlist
 from benchmarks import people
 from benchmarks.cases import Case, an_app
@@ -33,7 +40,7 @@ def _drain(db: str, size: int) -> Case:
             people.queue(session, cast.pottery, people.students(session, cast, size // 2))
             waitlist.fill_open_spots(session, cast.pottery.id, NOON)
         began = time.perf_counter()
-        posted = outbox.drain(clock=lambda: NOON)
+        posted = _drained(app)
         seconds = time.perf_counter() - began
         sent = database.session.scalar(
             sa.select(sa.func.count()).select_from(Outbox).where(Outbox.state == OutboxState.SENT)
@@ -44,6 +51,18 @@ def _drain(db: str, size: int) -> Case:
     rate = sent / seconds
     wanted = f">= {LETTERS_PER_SECOND:.0f} letters/s"
     return Case("outbox", db, size, rate, None, "/s", wanted, rate >= LETTERS_PER_SECOND)
+
+
+def _drained(app: Flask) -> outbox.Posted:
+    def drain(_worker: int) -> outbox.Posted:
+        with app.app_context():
+            return outbox.drain(clock=lambda: NOON)
+
+    posted = outbox.Posted()
+    with ThreadPoolExecutor(OUTBOX_WORKERS) as workers:
+        for its in workers.map(drain, range(OUTBOX_WORKERS)):
+            posted.add(its)
+    return posted
 
 
 SMTP = {

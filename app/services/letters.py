@@ -7,7 +7,7 @@ or cannot be reached by it gets no row; what staff do silently calls nothing her
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -182,9 +182,19 @@ def reminder_waitlist(
     return _remind(session, "reminder_waitlist", schedule_id, occurrence, now, facts)
 
 
-def open_spot(session: Session, schedule_id: int, occurrence: Occurrence, now: datetime) -> int:
-    """A place is free: to each student of the practice who could take it; to how many (WB)."""
-    return _remind(session, "open_spot", schedule_id, occurrence, now)
+def open_spot(
+    session: Session,
+    schedule_id: int,
+    occurrence: Occurrence,
+    now: datetime,
+    *,
+    but: Collection[int] = (),
+) -> int:
+    """A place is free: to each student of the practice who could take it; to how many (WB).
+
+    `but`: students whom something keeps from it, such as a booking limit.
+    """
+    return _remind(session, "open_spot", schedule_id, occurrence, now, but=but)
 
 
 def attendee_list(session: Session, schedule_id: int, occurrence: Occurrence, now: datetime) -> int:
@@ -207,6 +217,7 @@ def _remind(
     occurrence: Occurrence,
     now: datetime,
     facts: dict[str, Any] | None = None,
+    but: Collection[int] = (),
 ) -> int:
     """One letter per schedule, person and occurrence; the item says of which event, if of one."""
     training, _, event = occurrence.item.partition(":")
@@ -222,6 +233,7 @@ def _remind(
         "occasion": f"{schedule_id}-{occurrence.item}-{occurrence.name}",
         "payload": payload | (facts or {}),
         "now": now,
+        "but": sorted(but),
     }
     result: Any = session.execute(_reminders(dialect_of(session), letter), known)
     return int(result.rowcount)
@@ -409,7 +421,7 @@ def _newcomers_to(trainings: sa.Select[Any]) -> sa.Select[Any]:
         trainings.join(Student, Student.practice_id == Training.practice_id)
         .join(User, User.id == Student.user_id)
         .outerjoin(UserSettings, UserSettings.user_id == User.id)
-        .where(could_join())
+        .where(could_join(), ~among(Student.id, "but"))
     )
 
 

@@ -27,6 +27,7 @@ from app.delivery.message import mail_domain
 from app.extensions import db, unit, utcnow
 from app.models.enrolment import ENROLLED, OPEN, TrainingEnroll
 from app.models.outbox import Outbox
+from app.models.policy import PolicyKind
 from app.services import catalogue, enrolments, letter_facts, policies, standing, waitlist
 from app.services.letter_facts import plain
 from app.services.standing import Act, Offer, State
@@ -157,9 +158,16 @@ def _page(offer: Offer, no: Any = None) -> tuple[str, int]:
         since=row.joined_at if waits else None,
         why=states.why_waiting(offer) if Act.LEAVE in can else states.why_limited(offer),
         calendar=bool(offer.days) and row.status in OPEN,
+        cancelling=_cancelling(offer) if {Act.CANCEL, Act.ACCEPT} & {*can} else None,
         training=url_for("catalogue.show", training_id=offer.training.id),
     )
     return page, 409 if no else 200
+
+
+def _cancelling(offer: Offer) -> list[str]:
+    """The practice's rules for who cannot come, as the page of the training has them (WP3)."""
+    rules = policies.texts_for(db.session(), offer.training)
+    return rules.get(PolicyKind.CANCELLATION_WINDOW, [])
 
 
 def _mine_or_404(uuid: UUID, now: datetime) -> Offer:

@@ -144,8 +144,11 @@ def test_an_announced_place_is_beyond_booking_limits_unless_the_schedule_says_so
     limit(cast, type_, max=1)
     of_type(cast, cast.pottery, type_)
     cast.enrol("Ada", training=of_type(cast, cast.training("Weaving"), type_))
+    cast.student("Ben")
     by = schedule(cast, StudentOpenSpotReminder, task_config=config)
     run(cast, StudentOpenSpotReminder, by)
+    # Nobody is told of a place that they would be refused.
+    assert letters(cast, "open_spot") == (["Ada", "Ben"] if waived else ["Ben"])
     assert (cast.pottery.limit_waived_at == NOON) is waived
     assert cast.history() == (["limit-waived"] if waived else [])
     if waived:

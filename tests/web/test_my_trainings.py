@@ -12,6 +12,7 @@ from app.extensions import utcnow
 from app.models import Training, TrainingEnroll
 from app.services import enrolments, overrides, trainings, waitlist
 from app.services.actors import LINK
+from tests import rules
 from tests.cast import DAY, HOUR, REASON, SECOND, Cast
 from tests.web.browsing import Client, client_of, sign_in
 from tests.web.test_catalogue import NOW, SOON, fill, row_of, statements, words
@@ -241,6 +242,18 @@ def test_cancelling_a_place_says_who_gets_it_and_refills(
     assert "Your place goes to the next in line; 2 people are waiting." in seen
     assert client.act(at(ada, "leave"), what="place").status_code == 303
     assert cast.statuses(ada, ben) == ["derolled", "waitlist-invited"]
+
+
+def test_a_place_says_until_when_one_cancels_it_before_one_does(
+    client: Client, cast: Cast, glazing: Training, ben: TrainingEnroll
+) -> None:
+    rules.window(cast, kind := rules.kind_of_training(cast))
+    rules.of_type(cast, glazing, kind)
+    assert rules.CANCEL not in words(client.get(at(ben)))  # he waits: there is nothing to cancel
+    ada = cast.row("Ada", glazing)
+    sign_in(client, cast.student("Ada"))
+    seen = words(client.get(at(ada)))
+    assert f"You can cancel until the training starts. {rules.CANCEL}" in seen
 
 
 def test_who_meant_to_leave_the_list_keeps_a_place_given_meanwhile(
