@@ -5,12 +5,14 @@ Tess trains, Max administers. It is noon, and Pottery starts in thirty days.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.extensions import utcnow
 from app.models import (
     AutomationClasses,
     AutomationSchedule,
@@ -56,6 +58,11 @@ class Cast:
         self.schedule = self._a_waitlist_schedule("waitlist_invitation_expiry", 48 * HOUR)
         self._add_all(self.pottery, self.schedule)
         self.students: dict[str, Student] = {}
+
+    @property
+    def today(self) -> date:
+        """By the practice's clock, on which it may be tomorrow already."""
+        return utcnow().astimezone(ZoneInfo(self.practice.timezone)).date()
 
     # --- making ---
 

@@ -132,7 +132,7 @@ def test_jobs_say_what_about_when_and_how_they_stand(desk: Desk, cast: Cast) -> 
         ("flt0_0=waitlist", late, "Nothing here"),
         ("flt0_0=%25", "Nothing here", late),
         (f"search={ben.uuid}", ben.uuid, late),
-        (f"flt2_2={now + DAY:%Y-%m-%d}", ben.uuid, late),
+        (f"flt2_2={cast.today + DAY}", ben.uuid, late),
     ):
         text = desk.get(f"job/?{asked}").text
         assert there in text, asked
@@ -248,7 +248,7 @@ def test_runs_tell_what_became_of_each_occurrence(desk: Desk, cast: Cast) -> Non
         ("flt1_1=failed", run.id),
         ("flt2_2=7:pot", done.id),
         ("flt0_0=waitlist&search=boom", run.id),
-        (f"flt3_3={utcnow():%Y-%m-%d}&flt1_1=success", done.id),
+        (f"flt3_3={cast.today}&flt1_1=success", done.id),
     ):
         text = desk.get(f"automationrun/?{asked}").text
         other = run.id + done.id - there

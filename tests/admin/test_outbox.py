@@ -83,7 +83,7 @@ def test_letters_are_found_by_state_kind_time_and_reader(
     ended(cast, letter(cast, "enrolled"), OutboxState.DEAD)
     page = desk.get("outbox/").text
     state, kind, since, until = re.findall(r'name="(flt\d_\d+)"', page)
-    ben, tomorrow = cast.student("Ben").user.email, f"{utcnow() + DAY:%Y-%m-%d}"
+    ben, tomorrow = cast.student("Ben").user.email, cast.today + DAY
     for asked, there, gone in (
         (f"{state}=dead", "Given up</span>", "Waiting</span>"),
         (f"{kind}=invited", "Ben Example", "Ada Example"),

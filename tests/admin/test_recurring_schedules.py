@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -64,7 +64,7 @@ def preview(desk: Desk, cast: Cast, **more: Any) -> str:
 def celebrating(cast: Cast, *names: str) -> None:
     """Students with a birthday each day of the next weeks count as late at most a year."""
     for name in names:
-        cast.student(name).user.birthday = date(1990, utcnow().month, utcnow().day)
+        cast.student(name).user.birthday = cast.today.replace(year=1992)
     cast.session.flush()
 
 
@@ -321,8 +321,8 @@ def test_who_is_asked_whether_to_run_now_reads_what_a_run_now_would_do(
     desk: Desk, cast: Cast
 ) -> None:
     celebrating(cast, "Ada")
-    later = f"{utcnow() + 3 * DAY:%a}".lower()
-    always = {"timezone": "UTC", "weekdays": [later], "birthday-send_window": "00:00-24:00"}
+    later, here = f"{cast.today + 3 * DAY:%a}".lower(), cast.practice.timezone
+    always = {"timezone": here, "weekdays": [later], "birthday-send_window": "00:00-24:00"}
     row = saved(desk, cast, **always)
     assert "A run now would send 1 letter." in desk.ask(AT, "run-now", row.id).text
     assert "Its next run would send 0 letters." in desk.ask(AT, "go-live", row.id).text
