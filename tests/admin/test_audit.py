@@ -127,7 +127,7 @@ def test_its_page_says_who_changed_what_from_what_to_what_and_when(desk: Desk, c
 def test_of_one_that_nobody_changed_its_page_says_so(desk: Desk, cast: Cast) -> None:
     row = window(cast)
     page = desk.get(f"policy/details/?id={row.id}").text
-    assert "Nobody changed it since changes are written down." in page
+    assert "No changes are on record." in page
 
 
 def test_of_parameters_only_what_changed_is_shown() -> None:
