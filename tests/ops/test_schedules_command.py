@@ -157,7 +157,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(shell: Shell) -> None:
         ada = cast.student("Ada").user
         ada.birthday = shell.now.date().replace(year=1992)
         cast.practice.timezone = "UTC"
-    a_schedule(shell, task_config={"send_window": "00:00-23:59"})
+    a_schedule(shell, task_config={"send_window": "00:00-24:00"})
     before = shell.everything()
     done = shell("schedules", "dry-run", NAME)
     assert (done.exit_code, done.stderr) == (0, "steps: 1 (letters 1); nothing was written.\n")
