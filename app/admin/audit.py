@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -13,10 +12,9 @@ from flask_babel import lazy_gettext as _l
 from app.admin.filters import Contains, Number, Since, Until
 from app.admin.frame import SecureView
 from app.admin.freshness import say
-from app.admin.names import name_of
+from app.admin.names import actors_in_words
 from app.extensions import db
-from app.models import AuditEntry, User
-from app.models.bulk import among
+from app.models import AuditEntry
 
 # What changed, as the forms call it.
 FACTS = {
@@ -35,7 +33,6 @@ ACTIONS = {
     "policy_update": _l("Policy changed"),
     "policy_remove": _l("Policy deleted"),
 }
-USER = "user:"
 
 
 class Changed(NamedTuple):
@@ -105,15 +102,6 @@ def _in_words(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or str(_("none"))
     return say(value)
-
-
-def actors_in_words(actors: Iterable[str]) -> dict[str, str]:
-    """Actor -> whom people know: accounts by name, the rest as it is. One statement."""
-    all_ = set(actors)
-    ids = sorted(int(actor.removeprefix(USER)) for actor in all_ if actor.startswith(USER))
-    users = db.session.scalars(sa.select(User).where(among(User.id, ids))).all() if ids else []
-    named = {f"{USER}{user.id}": name_of(user) for user in users}
-    return {actor: named.get(actor, actor) for actor in all_}
 
 
 class AuditView(SecureView):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import Any
 
+import sqlalchemy as sa
 from flask import current_app
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -15,6 +17,7 @@ from markupsafe import Markup
 from app.admin import office
 from app.extensions import Model, db
 from app.models import Student, Trainer, TrainingEnroll, TrainingEvent, TrainingTrainer, User
+from app.models.bulk import among
 from app.models.enrolment import EnrolmentStatus
 from app.services.intervals import show_interval
 
@@ -39,6 +42,7 @@ NEW = {
     "ApiKey": _l("New key"),
     "Webhook": _l("New webhook"),
 }
+USER, USER_ACTOR = "user:", re.compile(r"user:\d{1,9}")
 WORD_ENDS = re.compile(r"(?<=_)|(?<=[a-z])(?=[A-Z])")
 LOOKS = {
     EnrolmentStatus.WAITLIST: "wait",
@@ -68,12 +72,19 @@ def name_of(row: Any) -> str:
     return str(getattr(row, "id", row))
 
 
+def actors_in_words(actors: Iterable[str]) -> dict[str, str]:
+    """Colleagues by name; programs, `system` and others' staff as they are. One statement."""
+    all_ = set(actors)
+    ids = sorted(int(one.removeprefix(USER)) for one in all_ if USER_ACTOR.fullmatch(one))
+    ours = sa.select(User).where(among(User.id, ids), User.practice_id == office.practice_id())
+    users = db.session.scalars(ours).all() if ids else []
+    named = {f"{USER}{user.id}": name_of(user) for user in users}
+    return {actor: named.get(actor, actor) for actor in all_}
+
+
 def who(actor: str) -> str:
-    """Whoever acted: a colleague by name; programs, `system` and others' staff as they are."""
-    kind, _colon, number = actor.partition(":")
-    known = kind == "user" and number.isdecimal()
-    user = db.session.get(User, int(number)) if known else None
-    return name_of(user) if user and user.practice_id == office.practice_id() else actor
+    """The same of one."""
+    return actors_in_words([actor])[actor]
 
 
 def breakable(text: str) -> Markup:

@@ -173,3 +173,17 @@ def test_one_whose_parameters_somebody_wrote_past_the_forms_is_mended_on_record(
     assert desk.edit("policy", row.id, hours="24").status_code == 303
     [entry] = entries(cast)
     assert entry.old == {"parameters": {"hours": "soon"}}
+
+
+def test_nobody_of_another_practice_is_named(desk: Desk, cast: Cast) -> None:
+    theirs = cast.add(Practice(name="Wool", shortname="wool"))
+    zoe = cast.user("Zoe")
+    zoe.practice_id = theirs.id
+    desk.create("policy", **WINDOW)
+    [entry] = entries(cast)
+    assert "Orla Example" in plain(desk.get("auditentry/").text)
+    entry.actor = f"user:{zoe.id}"
+    cast.session.commit()
+    page = plain(desk.get("auditentry/").text)
+    assert "Zoe" not in page
+    assert f"user:{zoe.id}" in page
