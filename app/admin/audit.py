@@ -140,17 +140,9 @@ class AuditView(SecureView):
     form_columns = ()
     can_create = can_edit = False
 
-    def get_list(self, *asked: Any, **more: Any) -> Any:
+    def furnish(self, rows: Any) -> None:
         """Rows with the names of who acted, in one further statement."""
-        count, rows = super().get_list(*asked, **more)
         _name_all(rows)
-        return count, rows
-
-    def get_one(self, id: Any) -> Any:
-        """One row, with the name of who acted."""
-        row = super().get_one(id)
-        _name_all([row])
-        return row
 
     def name_of(self, row: Any) -> str:
         """`Policy changed: 24h-cancellation`."""

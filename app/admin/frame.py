@@ -176,7 +176,13 @@ class SecureView(Guarded, Acting, Freshness, Listing, Exporting, ModelView):
         key = self._key(id)
         column = getattr(self.model, str(self._primary_key))
         found = self.get_query().filter(column == key).one_or_none()
-        return found or abort(404)
+        if found is None:
+            abort(404)
+        self.furnish([found])
+        return found
+
+    def furnish(self, rows: Any) -> None:
+        """Give rows what is shown of them and stands in other tables, asked for all at once."""
 
     def _key(self, given: Any) -> Any:
         """An id as the database knows it; 404 where it can't be one."""

@@ -78,17 +78,9 @@ class HistoryView(SecureView):
         ours = sa.select(Training.id).where(Training.practice_id == office.practice_id())
         return EnrolmentHistory.training_id.in_(ours)
 
-    def get_list(self, *asked: Any, **more: Any) -> Any:
+    def furnish(self, rows: Any) -> None:
         """Rows with their names, in three further statements however many they are."""
-        count, rows = super().get_list(*asked, **more)
         _name_all(rows)
-        return count, rows
-
-    def get_one(self, id: Any) -> Any:
-        """One row with its names."""
-        row = super().get_one(id)
-        _name_all([row])
-        return row
 
     def name_of(self, row: Any) -> str:
         """`Pottery, no. 12`."""

@@ -49,6 +49,7 @@ class Listing:
             page = (count - 1) // size
             count, rows = super().get_list(page, *asked, **more)  # type: ignore[misc]
         g.admin_page = page if count else 0
+        self.furnish(rows)
         return count, rows
 
     def export_url(self: Any) -> str:

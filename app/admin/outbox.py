@@ -201,17 +201,9 @@ class OutboxView(SecureView):
         counted = None if count_query is None else count_query.filter(fits)
         return query.filter(fits), counted, joins, count_joins
 
-    def get_list(self, *asked: Any, **more: Any) -> Any:
+    def furnish(self, rows: Any) -> None:
         """Rows with the names of readers and trainings, in one further statement."""
-        count, rows = super().get_list(*asked, **more)
         _name(rows)
-        return count, rows
-
-    def get_one(self, id: Any) -> Any:
-        """One row with its names."""
-        row = super().get_one(id)
-        _name([row])
-        return row
 
     def _ticked(self) -> list[Any]:
         rows = super()._ticked()

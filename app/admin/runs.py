@@ -261,17 +261,9 @@ class RunView(SecureView):
         """Of the practice's schedules and everybody's, about no other practice's items."""
         return items.own_runs()
 
-    def get_list(self, *asked: Any, **more: Any) -> Any:
+    def furnish(self, rows: Any) -> None:
         """Rows with the names of their items, in one further statement."""
-        count, rows = super().get_list(*asked, **more)
         name_all(rows)
-        return count, rows
-
-    def get_one(self, id: Any) -> Any:
-        """One row with the name of its item."""
-        row = super().get_one(id)
-        name_all([row])
-        return row
 
     def name_of(self, row: Any) -> str:
         """`waitlist_invitation_expiry, no. 12`."""

@@ -325,19 +325,10 @@ class ScheduleView(SchedulePages, SecureView):
         """What will stand there."""
         return str(_("Nothing runs by itself yet. A schedule says what is done, and when."))
 
-    def get_list(self, *asked: Any, **more: Any) -> Any:
+    def furnish(self, rows: Any) -> None:
         """Rows with their jobs, in one further statement however many they are."""
         items.registered()
-        count, rows = super().get_list(*asked, **more)
         with_jobs(rows)
-        return count, rows
-
-    def get_one(self, id: Any) -> Any:
-        """One row with its jobs."""
-        items.registered()
-        row = super().get_one(id)
-        with_jobs([row])
-        return row
 
     def types_of(self, row: AutomationSchedule) -> str:
         """Their names; none means all."""
