@@ -59,13 +59,18 @@ def report(cases: list[Case], path: str | None) -> None:
 
 
 @contextmanager
-def an_app(db: str, **settings: Any) -> Iterator[Flask]:
-    """The application on a fresh database of that kind."""
+def an_app(db: str, role: str = "tests", **settings: Any) -> Iterator[Flask]:
+    """The application on a fresh database of that kind; `role` decides how many connections."""
     with databases.a_database(db) as url:
-        app = databases.app_on(url, **settings)
+        app = databases.app_on(url, role, **settings)
         yield app
-        with app.app_context():
-            app.extensions["sqlalchemy"].engine.dispose()
+        databases.dispose(app)
+
+
+def url_of(app: Flask) -> str:
+    """The address of its database."""
+    url: sa.URL = app.config["SQLALCHEMY_DATABASE_URI"]
+    return url.render_as_string(hide_password=False)
 
 
 def median_ms(act: Callable[[], object], runs: int = 3) -> float:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Callable
 from datetime import timedelta
+from typing import Self
 
 import sqlalchemy as sa
 from flask import Flask
@@ -33,8 +33,9 @@ from app.models.queue import standing
 from app.services import waitlist
 from app.services.actors import SYSTEM
 from benchmarks import people
-from benchmarks.cases import Case, an_app
+from benchmarks.cases import Case, an_app, url_of
 from config import Settings
+from tests import databases
 from tests.cast import Cast
 
 SIZES = (1_000, 5_000, 10_000)
@@ -52,15 +53,13 @@ def run(db: str, n: int | None) -> list[Case]:
 
 
 def _storm(db: str, size: int) -> list[Case]:
-    with an_app(db) as app:
+    with an_app(db, "scheduler") as app:
         with app.app_context():
             _prepare(app, size)
             plain = _ordinary_ms(SAMPLE) * size / SAMPLE
             left = size - SAMPLE
-        pages = Visitor(app)
-        pages.start()
-        ours = _run_ours(app, left) * size / left
-        pages.stop()
+        with Visitor(url_of(app)) as pages:
+            ours = _run_ours(app, left) * size / left
         with app.app_context():
             _check(size)
     p99 = pages.p99_ms
@@ -143,34 +142,39 @@ def _check(size: int) -> None:
 
 
 class Visitor:
-    """Someone who reads how a training stands, again and again."""
+    """Someone who reads how a training stands, again and again, on the web's own connections."""
 
-    def __init__(self, app: Flask) -> None:
-        self.app, self.over, self.took = app, threading.Event(), [0.0]
-        self.thread = threading.Thread(target=self._visit, daemon=True)
-        self.start: Callable[[], None] = self.thread.start
+    def __init__(self, url: str) -> None:
+        self._web, self._over = databases.app_on(url), threading.Event()
+        self._took = [0.0]
+        self._thread = threading.Thread(target=self._visit, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        self._thread.join()
+        databases.dispose(self._web)
 
     def _visit(self) -> None:
-        with self.app.app_context():
+        with self._web.app_context():
             ids = database.session.scalars(sa.select(Training.id)).all()
         n = 0
-        while not self.over.wait(0.1):
+        while not self._over.wait(0.1):
             began = time.perf_counter()
-            with self.app.app_context():
+            with self._web.app_context():
                 session = database.session()
                 training = session.get_one(Training, ids[n % len(ids)])
                 standing(session, training, utcnow())
                 rows = sa.select(TrainingEnroll).where(TrainingEnroll.training_id == training.id)
                 session.scalars(rows.limit(50)).all()
-            self.took.append((time.perf_counter() - began) * 1000)
+            self._took.append((time.perf_counter() - began) * 1000)
             n += 1
-
-    def stop(self) -> None:
-        self.over.set()
-        self.thread.join(5)
 
     @property
     def p99_ms(self) -> float:
-        if len(self.took) < 2:
-            return self.took[0]
-        return statistics.quantiles(self.took, n=100, method="inclusive")[98]
+        if len(self._took) < 2:
+            return self._took[0]
+        return statistics.quantiles(self._took, n=100, method="inclusive")[98]

@@ -10,8 +10,9 @@ from app.automation import scheduler_ops
 from app.extensions import db as database
 from app.extensions import utcnow, write
 from app.models import Job, TrainingEnroll
+from app.models.training import MOST_PARTICIPANTS
 from benchmarks import ordinary, people
-from benchmarks.cases import Case, an_app, counted, median_ms
+from benchmarks.cases import Case, an_app, counted, median_ms, url_of
 from tests.cast import Cast
 
 SIZES = (1_000, 10_000, 100_000)
@@ -31,11 +32,12 @@ def _renew(db: str, size: int) -> list[Case]:
     with an_app(db) as app, app.app_context():
         session, now = database.session(), utcnow()
         with write(session):
-            cast = Cast(session, places=size)
-            cast.pottery.max_participants = size
-            ids = people.students(session, cast, size)
-            until = now + timedelta(days=30)
-            people.invite(session, cast, cast.pottery, ids, [until] * size)
+            cast, until = Cast(session), now + timedelta(days=30)
+            for first in range(0, size, MOST_PARTICIPANTS):
+                count = min(MOST_PARTICIPANTS, size - first)
+                training = cast.training(f"Training {first}", count, now + timedelta(days=60))
+                ids = people.students(session, cast, count, first)
+                people.invite(session, cast, training, ids, [until] * count)
         scheduler_ops.init_app_scheduler(app)
         assert session.scalar(sa.select(sa.func.count()).select_from(Job)) == size
         session.rollback()
@@ -43,7 +45,7 @@ def _renew(db: str, size: int) -> list[Case]:
             scheduler_ops.renew_automations()
         wrote = [s for s in statements if not s.lstrip().startswith(("SELECT", "WITH"))]
         ours = median_ms(scheduler_ops.renew_automations, runs=5)
-        plain = _ordinary_ms(app.config["SQLALCHEMY_DATABASE_URI"], size)
+        plain = _ordinary_ms(url_of(app), size)
         changed = _changed_ms(size)
     ratio = plain / ours
     return [
@@ -54,15 +56,13 @@ def _renew(db: str, size: int) -> list[Case]:
     ]  # fmt: skip
 
 
-def _ordinary_ms(uri: object, size: int) -> float:
-    url = sa.make_url(str(uri) if isinstance(uri, str) else uri.render_as_string(False))  # type: ignore[attr-defined]
-    text = url.render_as_string(hide_password=False)
+def _ordinary_ms(url: str, size: int) -> float:
     count = min(size, MOST_ORDINARY)
-    with ordinary.a_scheduler(text) as scheduler:
+    with ordinary.a_scheduler(url) as scheduler:
         scheduler.start(paused=True)
         ordinary.add_each(scheduler, count)  # there they are
         seconds = ordinary.add_each(scheduler, count)  # unchanged
-    ordinary.drop(text)
+    ordinary.drop(url)
     return seconds * 1000 * size / count
 
 
