@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -179,8 +180,11 @@ def _import_everything() -> None:
 
     import run_scheduler  # noqa: F401
     import run_web  # noqa: F401
-    from app.ops import scheduler_process  # noqa: F401
+    from app import admin, api, web  # noqa: F401
+    from app.ops import cli, scheduler_process  # noqa: F401
 
+    for module in cli.COMMANDS.values():
+        import_module(f"app.ops.{module}")
     sqlalchemy.orm.configure_mappers()
     gc.freeze()
 
