@@ -164,6 +164,7 @@ def _claimed(row: Any, now: datetime, token: str) -> Claimed:
 STATE = sa.cast(JOBS.c.job_state, JOBS.c.job_state.type).label("job_state")
 # As a text, whatever stands there: not every database only lets dates in, nor only Python's.
 DUE_TEXT = sa.cast(JOBS.c.due, sa.Text).label("due")
+CTID: Any = sa.literal_column("apscheduler_jobs.ctid")
 MINE = (JOBS.c.id, STATE, DUE_TEXT, JOBS.c.attempts, JOBS.c.last_error)
 ONE_MORE_ATTEMPT = sa.case(
     (JOBS.c.attempts < MOST_ATTEMPTS, JOBS.c.attempts + 1), else_=MOST_ATTEMPTS
@@ -172,8 +173,10 @@ ONE_MORE_ATTEMPT = sa.case(
 
 @cache
 def _claim(dialect: str, environment: Environment) -> Any:
+    # Where PostgreSQL has a row it is not looked up again by its name: it is locked, so it stays.
+    key = CTID if dialect == "postgresql" else JOBS.c.id
     due = (
-        sa.select(JOBS.c.id)
+        sa.select(key.label("place"))
         .where(
             JOBS.c.next_run_time <= sa.bindparam("due_by", type_=sa.Double),
             _not_of_another(environment),
@@ -181,12 +184,13 @@ def _claim(dialect: str, environment: Environment) -> Any:
         .order_by(JOBS.c.next_run_time)
         .limit(sa.bindparam("room", type_=sa.Integer))
     )
+    which = key.in_(due)
     if dialect == "postgresql":  # materialised, else the planner may exceed the limit (JX1)
         cte = due.with_for_update(skip_locked=True).cte("due_jobs").prefix_with("MATERIALIZED")
-        due = sa.select(cte.c.id)
+        which = key == sa.any_(sa.func.array(sa.select(cte.c.place).scalar_subquery()))
     ours = {"claim": sa.bindparam("token", type_=sa.String), "attempts": ONE_MORE_ATTEMPT}
     leased = sa.update(JOBS).values(next_run_time=sa.bindparam("until", type_=sa.Double), **ours)
-    return leased.where(JOBS.c.id.in_(due)).returning(*MINE)
+    return leased.where(which).returning(*MINE)
 
 
 def claim_one(session: Session, job_id: str, now: datetime, token: str) -> Claimed | None:

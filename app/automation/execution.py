@@ -294,7 +294,10 @@ class Batch:
         return len(works)
 
     def _at_once(self, jobs: list[Claimed]) -> list[Work]:
-        """Execute, and write the runs as they ended. Raises `Unsure`, and what a task raises."""
+        """Execute, and write the runs as they ended.
+
+        Raises `Unsure`, what a task raises, and `IntegrityError` if the ledger knows one of them.
+        """
         terms, now = self._recent_terms(), self.clock()
         if terms is None or terms.off:
             return []
@@ -327,8 +330,6 @@ class Batch:
             for w in works
         ]
         last = runs.end_at_once(self.session, span, ends)
-        if last is None:
-            raise Unsure("the ledger knows some of them already")
         items = [work.occurrence.item for work in works]
         webhook_events.items_ended(self.session, terms.schedule_id, items, now, now)
         for work in works:

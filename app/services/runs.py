@@ -189,14 +189,14 @@ def _insert(session: Session, rows: Sequence[dict[str, Any]]) -> dict[Key, tuple
                  _instant(row["due_at"], dialect), row["schedule_id"]]
                 for row in chunk
             ]  # fmt: skip
-            statement = _once(dialect, own, tuple(name for name, _ in shared), returning=True)
+            statement = _insertion(dialect, own, tuple(name for name, _ in shared), once=True)
             for id_, execution_id in send(session, statement, _given(told, dict(shared))):
                 new[keys[execution_id]] = (id_, execution_id)
     return new
 
 
 def _given(rows: list[list[Any]], shared: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of `_once`: own values as one JSON text, read faster than ten thousand of
+    """The parameters of `_insertion`: own values as one JSON text, read faster than ten thousand of
     them; what the rows share by name.
     """
     return {f"new_{name}": value for name, value in shared.items()} | {"rows": json.dumps(rows)}
@@ -211,7 +211,8 @@ def _instant(at: datetime, dialect: str) -> str:
 
 
 @cache
-def _once(dialect: str, own: tuple[str, ...], shared: tuple[str, ...], *, returning: bool) -> Any:
+def _insertion(dialect: str, own: tuple[str, ...], shared: tuple[str, ...], *, once: bool) -> Any:
+    """`once` passes over what the ledger knows and returns the others; else that is an error."""
     table: Any = AutomationRun.__table__
     c = table.c
     rows = sa.bindparam("rows", type_=sa.Text)
@@ -231,9 +232,10 @@ def _once(dialect: str, own: tuple[str, ...], shared: tuple[str, ...], *, return
     names = [*own, *shared, "trigger"]
     # A condition, else SQLite reads ON CONFLICT as a join's ON.
     chosen = insert.from_select(names, source.where(sa.true()), include_defaults=False)
+    if not once:
+        return chosen  # to pass over one costs PostgreSQL a tenth, even if there is none
     key = ["schedule_id", "item", "occurrence"]
-    once = chosen.on_conflict_do_nothing(index_elements=key)
-    return once.returning(c.id, c.execution_id) if returning else once
+    return chosen.on_conflict_do_nothing(index_elements=key).returning(c.id, c.execution_id)
 
 
 def _begin_again(
@@ -365,10 +367,10 @@ class Ended(NamedTuple):
     skipped: str | None = None
 
 
-def end_at_once(session: Session, span: Span, ends: Sequence[Ended]) -> Begun | None:
+def end_at_once(session: Session, span: Span, ends: Sequence[Ended]) -> Begun:
     """Write down runs that began and ended in this very transaction; return the last of them.
 
-    None: the ledger knows one of the occurrences, so nothing of this may count: roll it back.
+    Raises `IntegrityError` if the ledger knows one of the occurrences: nothing of this may count.
     """
     dialect, ids = dialect_of(session), new_uuids(len(ends))
     alike: dict[tuple[str | None, int], list[list[Any]]] = {}
@@ -390,9 +392,8 @@ def end_at_once(session: Session, span: Span, ends: Sequence[Ended]) -> Begun | 
             **_one_item(done=reason is None),
         }
         own = ("execution_id", "item", "occurrence", "due_at", "result")
-        statement = _once(dialect, own, tuple(shared), returning=False)
-        if send(session, statement, _given(rows, shared)).rowcount < len(rows):
-            return None
+        statement = _insertion(dialect, own, tuple(shared), once=False)
+        send(session, statement, _given(rows, shared))
     return Begun(0, ids[-1], 1, span.started_at)
 
 
