@@ -15,7 +15,7 @@ from app.automation import execution, worker
 from app.automation.automation_base import Skip
 from app.automation.scheduler import Handed
 from app.models import AutomationRun, AutomationSchedule, Job
-from tests.automation.tasks import QUICK, Chore, Chores, Engine, raises, registered, says
+from tests.automation.tasks import QUICK, Chore, Chores, Engine, Thing, raises, registered, says
 from tests.cast import MINUTE, NOON, SECOND
 
 BOTH = pytest.mark.parametrize("cls", [Chore, Chores])
@@ -254,3 +254,36 @@ def test_quick_work_that_hangs_loses_its_lease(monkeypatch: pytest.MonkeyPatch) 
         time.sleep(0.02)
         assert handed.hangs(NOON)
     assert not handed.hangs(NOON)  # what is announced has a time-out of its own
+
+
+# --- few of many ---------------------------------------------------------------------------------
+
+
+def _asked_of(engine: Engine, cls: type[Chore], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The items whose instants are asked for while `b` alone, of three, is due."""
+    asked: list[str] = []
+
+    def note(item: Thing) -> Any:
+        asked.append(item.id)
+        return item.at
+
+    monkeypatch.setattr(cls, "get_event_dt", staticmethod(note))
+    plan(engine, cls, "b")
+    Chore.things = {"a": NOON, "b": NOON, "c": NOON}
+    engine.tick()
+    assert engine.effects() == {"b": 1}
+    return asked
+
+
+def test_of_many_items_those_that_are_due_are_looked_at(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert set(_asked_of(engine, Chore, monkeypatch)) == {"b"}
+
+
+def test_of_a_task_that_names_occurrences_itself_every_item_is_asked(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = classmethod(lambda cls, item, _schedule: [(item.id, cls.get_event_dt(item))])
+    monkeypatch.setattr(Chore, "occurrences", named)
+    assert set(_asked_of(engine, Chore, monkeypatch)) == {"a", "b", "c"}
