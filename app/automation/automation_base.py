@@ -351,9 +351,13 @@ def _chosen(cls: type[BaseAutomationTask], wanted: Set[str]) -> Iterator[Any]:
 
     All of a class that names their occurrences in a way of its own.
     """
-    own = cls.occurrences.__func__  # type: ignore[attr-defined]
-    as_named = own is BaseAutomationTask.occurrences.__func__  # type: ignore[attr-defined]
+    as_named = _function(cls.occurrences) is _function(BaseAutomationTask.occurrences)
     return (item for item in cls.query() if not as_named or _is_meant(item, wanted))
+
+
+def _function(method: Callable[..., Any]) -> Any:
+    """What a class method calls, or a static method is."""
+    return getattr(method, "__func__", method)
 
 
 def _is_meant(item: Any, wanted: Set[str]) -> bool:

@@ -281,9 +281,15 @@ def test_of_many_items_those_that_are_due_are_looked_at(
     assert set(_asked_of(engine, Chore, monkeypatch)) == {"b"}
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        classmethod(lambda cls, item, _schedule: [(item.id, cls.get_event_dt(item))]),
+        staticmethod(lambda item, _schedule: [(item.id, Chore.get_event_dt(item))]),
+    ],
+)
 def test_of_a_task_that_names_occurrences_itself_every_item_is_asked(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, named: Any
 ) -> None:
-    named = classmethod(lambda cls, item, _schedule: [(item.id, cls.get_event_dt(item))])
     monkeypatch.setattr(Chore, "occurrences", named)
     assert set(_asked_of(engine, Chore, monkeypatch)) == {"a", "b", "c"}
