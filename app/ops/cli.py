@@ -27,8 +27,10 @@ COMMANDS: dict[str, str] = {
 
 
 class Commands(AppGroup):
-    """Ours are imported when they are asked for: the web, the scheduler and any one command start
-    without the others."""
+    """Ours, each imported when it is asked for.
+
+    The web, the scheduler and any one command start without the others.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*COMMANDS, *super().list_commands(ctx)})

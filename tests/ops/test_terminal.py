@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -15,6 +17,7 @@ from app.ops.cli import COMMANDS
 from app.ops.exits import Ended
 from config import Settings
 from tests.cast import NOON
+from tests.forks import ROOT
 
 
 @pytest.mark.parametrize(
@@ -142,6 +145,23 @@ def test_without_a_database_each_command_says_what_to_set() -> None:
         done = run(args=line.split())
         assert (done.exit_code, done.stdout) == (2, "")
         assert done.stderr.endswith("is not set: put it into .env (see .env.example).\n")
+
+
+ONE_COMMAND = """
+import sys
+from app import create_app
+from config import Settings
+app = create_app(Settings(_env_file=None), role="scheduler")
+assert app.test_cli_runner().invoke(args=["jobs", "--help"]).exit_code == 0
+print(*sorted(name for name in sys.argv[1:] if f"app.ops.{name}" in sys.modules))
+"""
+
+
+def test_a_process_imports_the_commands_that_it_is_asked_for() -> None:
+    modules = COMMANDS.values()
+    command = [sys.executable, "-c", ONE_COMMAND, *modules]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["jobs"]
 
 
 def test_every_command_explains_itself() -> None:
